@@ -1,0 +1,234 @@
+import {
+  type AuthParams,
+  parseChallengeList,
+  parseCredentials,
+  parseParams,
+  quotedParam as quoted,
+  tokenParam as token,
+} from './auth-params.ts'
+import { type DigestAlgorithm, isSessionAlgorithm, parseAlgorithm, type Qop } from './digest.ts'
+
+/** Deviations of real UEs that the parser tolerates and names. */
+export type DigestQuirk =
+  | `unquoted-${(typeof QUOTED)[number]}`
+  | `quoted-${(typeof TOKENS)[number]}`
+  | 'nc-length'
+  | 'nc-upper-case'
+
+/** Digest credentials of a request, quotation marks and escapes resolved. @see RFC 7616 clause 3.4 */
+export interface DigestCredentials {
+  readonly username: string
+  readonly realm: string
+  readonly nonce: string
+  readonly uri: string
+  readonly response: string
+  /** Absent when not sent; the digest is then MD5. */
+  readonly algorithm?: DigestAlgorithm
+  readonly qop?: Qop
+  /** As sent, since the text enters the digest: 1 to 10 hex digits. */
+  readonly nc?: string
+  readonly cnonce?: string
+  readonly opaque?: string
+  /** Resynchronisation parameter, base64. @see RFC 3310 clause 3.4 */
+  readonly auts?: string
+  readonly userhash: boolean
+  readonly quirks: readonly DigestQuirk[]
+}
+
+/** What the formatter needs of credentials: quirks are never written. */
+export type OutgoingCredentials = Omit<DigestCredentials, 'quirks' | 'userhash'> & { readonly userhash?: boolean }
+
+/** @see RFC 7616 clause 3.3 */
+export interface DigestChallenge {
+  readonly realm: string
+  readonly nonce: string
+  readonly algorithm?: DigestAlgorithm
+  /** Empty: the challenge has none, as in RFC 2069. */
+  readonly qop: readonly Qop[]
+  readonly opaque?: string
+  readonly stale?: boolean
+}
+
+/** @see RFC 7616 clause 3.5 */
+export interface AuthenticationInfo {
+  readonly qop?: Qop
+  readonly rspauth?: string
+  readonly cnonce?: string
+  readonly nc?: string
+  readonly nextnonce?: string
+}
+
+/**
+ * Reads an Authorization header strictly: one list of parameters, each at most once, unknown ones ignored.
+ * Reading: only printable ASCII. IMPI, TMPI and B-TID need no more, and RFC 7616 leaves other octets to `username*`,
+ * which is refused too, as a second name for the user.
+ * Reading: nonce and response both empty make the first request on Ub; only then may qop or -sess stand incomplete.
+ * @param header  as received, at most 8 KiB and 32 parameters
+ * @returns undefined for anything else than well-formed Digest credentials
+ * @see RFC 7616 clause 3.4
+ */
+export function parseAuthorization(header: string): DigestCredentials | undefined {
+  const params = parseCredentials(header, 'digest')
+  if (!params || params.has('username*')) return undefined
+  const [username, realm, nonce] = [textOf(params, 'username'), textOf(params, 'realm'), textOf(params, 'nonce')]
+  const [uri, response, cnonce] = [textOf(params, 'uri'), textOf(params, 'response'), textOf(params, 'cnonce')]
+  if (username === undefined || realm === undefined || nonce === undefined) return undefined
+  if (uri === undefined || response === undefined) return undefined
+
+  const algorithm = typed(params, 'algorithm', parseAlgorithm)
+  const qop = typed(params, 'qop', parseQop)
+  const nc = typed(params, 'nc', parseNc)
+  const userhash = typed(params, 'userhash', parseBoolean)
+  if (algorithm === null || qop === null || nc === null || userhash === null) return undefined
+  if (nonce !== '' || response !== '') {
+    if (qop !== undefined && (nc === undefined || cnonce === undefined)) return undefined
+    if (algorithm !== undefined && isSessionAlgorithm(algorithm) && cnonce === undefined) return undefined
+  }
+  const [opaque, auts] = [textOf(params, 'opaque'), textOf(params, 'auts')]
+  const required = { username, realm, nonce, uri, response, userhash: userhash ?? false, quirks: quirksOf(params) }
+  return { ...required, ...present({ algorithm, qop, nc, cnonce, opaque, auts }) }
+}
+
+/**
+ * Writes an Authorization header. No two credentials are written alike.
+ * @throws RangeError on what is not printable ASCII
+ * @see RFC 7616 clause 3.4
+ */
+export function formatAuthorization(credentials: OutgoingCredentials): string {
+  const { username, realm, nonce, uri, qop, nc, cnonce, response, opaque, algorithm, auts, userhash } = credentials
+  const params = [
+    quoted('username', username),
+    quoted('realm', realm),
+    quoted('nonce', nonce),
+    quoted('uri', uri),
+    token('qop', qop),
+    token('nc', nc),
+    quoted('cnonce', cnonce),
+    quoted('response', response),
+    quoted('opaque', opaque),
+    token('algorithm', algorithm),
+    quoted('auts', auts),
+    token('userhash', userhash ? 'true' : undefined),
+  ]
+  return `Digest ${list(params, ', ')}`
+}
+
+/**
+ * Writes a WWW-Authenticate value with one Digest challenge.
+ * @throws RangeError on what is not printable ASCII
+ * @see RFC 7616 clause 3.3
+ */
+export function formatChallenge({ realm, nonce, algorithm, qop, opaque, stale }: DigestChallenge): string {
+  const params = [
+    quoted('realm', realm),
+    quoted('nonce', nonce),
+    token('algorithm', algorithm),
+    quoted('qop', qop.length > 0 ? qop.join(',') : undefined),
+    quoted('opaque', opaque),
+    token('stale', stale?.toString()),
+  ]
+  return `Digest ${list(params, ', ')}`
+}
+
+/**
+ * Reads the Digest challenges that a client can answer, out of all WWW-Authenticate values of one response.
+ * Other schemes, unknown algorithms and challenges with only unknown qop are skipped; a malformed value is skipped whole.
+ * @param values  each at most 8 KiB, with any number of challenges
+ * @see RFC 7616 clause 3.3
+ */
+export function parseChallenges(values: readonly string[]): DigestChallenge[] {
+  return values
+    .flatMap((value) => parseChallengeList(value) ?? [])
+    .flatMap(({ scheme, params }) => (scheme === 'digest' ? (challengeOf(params) ?? []) : []))
+}
+
+/**
+ * Writes an Authentication-Info value.
+ * Deviation: no space after the commas by default, and first what a client can best do without (qop), because Android's
+ * ImsStack cuts the value at its first space.
+ * @throws RangeError on what is not printable ASCII
+ * @see RFC 7616 clause 3.5
+ */
+export function formatAuthenticationInfo(
+  { qop, rspauth, cnonce, nc, nextnonce }: AuthenticationInfo,
+  { separator = ',' }: { readonly separator?: ',' | ', ' } = {},
+): string {
+  const params = [
+    token('qop', qop),
+    quoted('rspauth', rspauth),
+    quoted('cnonce', cnonce),
+    token('nc', nc),
+    quoted('nextnonce', nextnonce),
+  ]
+  return list(params, separator)
+}
+
+/**
+ * Reads an Authentication-Info value; values quoted or not, unknown parameters ignored.
+ * @param text  at most 8 KiB and 32 parameters
+ * @returns undefined when malformed
+ * @see RFC 7616 clause 3.5
+ */
+export function parseAuthenticationInfo(text: string): AuthenticationInfo | undefined {
+  const params = parseParams(text)
+  if (!params) return undefined
+  const [qop, nc] = [typed(params, 'qop', parseQop), typed(params, 'nc', parseNc)]
+  if (qop === null || nc === null) return undefined
+  const [rspauth, cnonce] = [textOf(params, 'rspauth'), textOf(params, 'cnonce')]
+  return present({ qop, rspauth, cnonce, nc, nextnonce: textOf(params, 'nextnonce') })
+}
+
+function challengeOf(params: AuthParams): DigestChallenge | undefined {
+  const [realm, nonce, opaque] = [textOf(params, 'realm'), textOf(params, 'nonce'), textOf(params, 'opaque')]
+  const [algorithm, stale] = [typed(params, 'algorithm', parseAlgorithm), typed(params, 'stale', parseBoolean)]
+  const options = textOf(params, 'qop')?.split(',')
+  const qop = options?.flatMap((option) => parseQop(option.trim()) ?? []) ?? []
+  if (realm === undefined || nonce === undefined || algorithm === null) return undefined
+  if (options && qop.length === 0) return undefined
+  return { realm, nonce, qop: [...new Set(qop)], ...present({ algorithm, opaque, stale: stale ?? undefined }) }
+}
+
+const QUOTED = ['username', 'realm', 'nonce', 'uri', 'response', 'cnonce', 'opaque', 'auts'] as const
+const TOKENS = ['algorithm', 'qop', 'nc', 'userhash'] as const
+
+/** In the order of this table, so that the same deviations always read the same. */
+function quirksOf(params: AuthParams): DigestQuirk[] {
+  const nc = textOf(params, 'nc') ?? '00000001'
+  return [
+    ...QUOTED.flatMap((name) => (params.get(name)?.quoted === false ? [`unquoted-${name}` as const] : [])),
+    ...TOKENS.flatMap((name) => (params.get(name)?.quoted === true ? [`quoted-${name}` as const] : [])),
+    ...(nc.length === 8 ? [] : ['nc-length' as const]),
+    ...(/[A-F]/.test(nc) ? ['nc-upper-case' as const] : []),
+  ]
+}
+
+const textOf = (params: AuthParams, name: string): string | undefined => params.get(name)?.value
+
+/** @returns undefined when the parameter is absent, null when its value is not of the type */
+function typed<T>(params: AuthParams, name: string, parse: (text: string) => T | undefined): T | undefined | null {
+  const text = textOf(params, name)
+  return text === undefined ? undefined : (parse(text) ?? null)
+}
+
+/** Reading: in lower case only, since the text enters the digest. */
+const parseQop = (text: string): Qop | undefined => (text === 'auth' || text === 'auth-int' ? text : undefined)
+
+/** Deviation: Android's ImsStack prints nc in decimal, and ten digits hold any 32-bit count. */
+const parseNc = (text: string): string | undefined => (/^[0-9a-fA-F]{1,10}$/.test(text) ? text : undefined)
+
+function parseBoolean(text: string): boolean | undefined {
+  const word = text.toLowerCase()
+  return word === 'true' ? true : word === 'false' ? false : undefined
+}
+
+const list = (params: readonly (string | undefined)[], separator: string): string =>
+  params.filter((param) => param !== undefined).join(separator)
+
+type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
+
+/** Without the members that are undefined, as exact optional properties demand. */
+function present<T extends object>(members: T): Present<T> {
+  const out: Partial<T> = {}
+  for (const name in members) if (members[name] !== undefined) out[name] = members[name]
+  return out as Present<T>
+}

@@ -1,0 +1,135 @@
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
+import { concat, toBase64, utf8 } from './bytes.ts'
+import type { Secret } from './secret.ts'
+
+/** Algorithms in the letter case in which they are sent; AKAv1 is from RFC 3310, AKAv2 from RFC 4169. @see RFC 7616 clause 6.1 */
+export const DIGEST_ALGORITHMS = [
+  'MD5',
+  'MD5-sess',
+  'SHA-256',
+  'SHA-256-sess',
+  'SHA-512-256',
+  'SHA-512-256-sess',
+  'AKAv1-MD5',
+  'AKAv1-MD5-sess',
+  'AKAv2-MD5',
+] as const
+export type DigestAlgorithm = (typeof DIGEST_ALGORITHMS)[number]
+
+/** What a response covers: the request line, or the entity body too. @see RFC 7616 clause 3.3 */
+export type Qop = 'auth' | 'auth-int'
+
+/** What the digest of one message is made of. */
+export interface DigestInput {
+  readonly algorithm: DigestAlgorithm
+  /** From `computeHa1`. */
+  readonly ha1: string
+  readonly nonce: string
+  /** Needed with a qop, as text exactly as sent. */
+  readonly nc?: string | undefined
+  /** Needed with a qop. */
+  readonly cnonce?: string | undefined
+  /** Without it the digest is the one of RFC 2069. */
+  readonly qop?: Qop | undefined
+  /** The empty method gives rspauth. */
+  readonly method: string
+  readonly uri: string
+  /** From `hashBody`; needed with auth-int. */
+  readonly bodyHash?: string | undefined
+}
+
+/**
+ * Algorithm of a name in any letter case.
+ * @returns the name in canonical letter case
+ * @see RFC 7616 clause 3.3
+ */
+export function parseAlgorithm(name: string): DigestAlgorithm | undefined {
+  return ALGORITHM_OF_NAME.get(name.toLowerCase())
+}
+
+/** Whether HA1 takes in the nonces of a session. @see RFC 7616 clause 3.4.2 */
+export const isSessionAlgorithm = (algorithm: DigestAlgorithm): boolean => algorithm.endsWith('-sess')
+
+/**
+ * Digest of who the user is: H(username:realm:password), and for a -sess algorithm that with the nonces of the session.
+ * Reading: under -sess the inner digest enters in hex, as RFC 7616 has it, not in octets as RFC 2617's sample code.
+ * @param username  as sent (a TMPI stays one); under userhash the clear name
+ * @param password  octets: RES under AKAv1, `akav2Password` under AKAv2, base64(Ks_NAF) on Ua, none for a resynchronisation
+ * @param session   needed for -sess
+ * @returns lower-case hex
+ * @see RFC 7616 clause 3.4.2
+ */
+export function computeHa1(
+  algorithm: DigestAlgorithm,
+  username: string,
+  realm: string,
+  password: Uint8Array,
+  session?: { readonly nonce: string; readonly cnonce: string },
+): string {
+  const ha1 = h(algorithm, concat(utf8(`${username}:${realm}:`), password))
+  if (!isSessionAlgorithm(algorithm)) return ha1
+  if (!session) throw new RangeError(`${algorithm} needs nonce and cnonce`)
+  return h(algorithm, `${ha1}:${session.nonce}:${session.cnonce}`)
+}
+
+/**
+ * Digest of an entity body, as auth-int takes it in.
+ * @returns lower-case hex
+ * @see RFC 7616 clause 3.4.3
+ */
+export const hashBody = (algorithm: DigestAlgorithm, body: Uint8Array): string => h(algorithm, body)
+
+/**
+ * Response of a request; with the empty method, rspauth of its answer.
+ * @returns lower-case hex
+ * @throws RangeError when the qop needs what is not there
+ * @see RFC 7616 clause 3.4.1
+ */
+export function computeResponse(input: DigestInput): string {
+  const { algorithm, ha1, nonce, nc, cnonce, qop, method, uri, bodyHash } = input
+  if (qop === 'auth-int' && bodyHash === undefined) throw new RangeError('auth-int needs the digest of the body')
+  const ha2 = h(algorithm, qop === 'auth-int' ? `${method}:${uri}:${bodyHash}` : `${method}:${uri}`)
+  if (qop === undefined) return h(algorithm, `${ha1}:${nonce}:${ha2}`)
+  if (nc === undefined || cnonce === undefined) throw new RangeError('a qop needs nc and cnonce')
+  return h(algorithm, `${ha1}:${nonce}:${nc}:${cnonce}:${qop}:${ha2}`)
+}
+
+/**
+ * Compares two digests in constant time; their length is not secret. Letter case counts: both are lower-case hex.
+ * @see RFC 7616 clause 3.4.1
+ */
+export function responseEquals(a: string, b: string): boolean {
+  const [left, right] = [utf8(a), utf8(b)]
+  return left.length === right.length && timingSafeEqual(left, right)
+}
+
+/**
+ * The username under userhash: H(username:realm).
+ * @returns lower-case hex
+ * @see RFC 7616 clause 3.4.4
+ */
+export const hashUsername = (algorithm: DigestAlgorithm, username: string, realm: string): string =>
+  h(algorithm, `${username}:${realm}`)
+
+/**
+ * Password of AKAv2-MD5: base64(HMAC-MD5(RES ‖ IK ‖ CK, "http-digest-akav2-password")), as text.
+ * @param ik  16 octets
+ * @param ck  16 octets
+ * @returns 24 octets of ASCII
+ * @see RFC 4169 clause 3
+ */
+export function akav2Password(res: Secret, ik: Secret, ck: Secret): Uint8Array {
+  const key = concat(res.expose(), ik.expose(16), ck.expose(16))
+  return utf8(toBase64(createHmac('md5', key).update('http-digest-akav2-password').digest()))
+}
+
+const ALGORITHM_OF_NAME: ReadonlyMap<string, DigestAlgorithm> = new Map(
+  DIGEST_ALGORITHMS.map((algorithm) => [algorithm.toLowerCase(), algorithm]),
+)
+
+/** `crypto.hash` costs half of `createHash`. AKA is MD5 with another password. */
+function h(algorithm: DigestAlgorithm, data: string | Uint8Array): string {
+  if (algorithm.startsWith('SHA-256')) return hash('sha256', data)
+  if (algorithm.startsWith('SHA-512-256')) return hash('sha512-256', data)
+  return hash('md5', data)
+}
