@@ -1,0 +1,153 @@
+import { nearest, suggestion } from './nearest.ts'
+import { type ApConfig, type BsfConfig, type Config, ROLES } from './schema.ts'
+import type { Finding, KeyPath } from './validate.ts'
+
+/** What no single key can show: references, roles that need one another, things that may exist once. */
+export function crossChecks(config: Config): Finding[] {
+  const { ap, bsf } = config
+  return [
+    ...roles(config),
+    ...(bsf ? bsfChecks(bsf) : []),
+    ...(ap ? [...znClient(ap, bsf), ...routes(ap), ...apNames(ap)] : []),
+    ...listeners(config),
+  ]
+}
+
+function roles({ ap, bsf, hss, as }: Config): Finding[] {
+  const findings: Finding[] = []
+  if (!ap && !bsf && !hss && !as) {
+    findings.push({ path: [], detail: `names no role; give at least one of the sections ${ROLES.join(', ')}` })
+  }
+  if (bsf && !hss) {
+    findings.push({ path: ['bsf', 'zh', 'adapter'], detail: 'local needs the hss section in this file' })
+  }
+  if (hss && !bsf) {
+    findings.push({ path: ['hss'], detail: 'nobody can reach it; it serves the bsf section of this file' })
+  }
+  return findings
+}
+
+function bsfChecks({ ub, zn }: BsfConfig): Finding[] {
+  const findings = patience(['bsf', 'ub'], ub)
+  if (!zn) return findings
+  findings.push(...patience(['bsf', 'zn'], zn))
+  findings.push(...twice(['bsf', 'zn', 'nafs'], 'name', zn.nafs))
+  for (const [i, { certificate }] of zn.nafs.entries()) {
+    const path = ['bsf', 'zn', 'nafs', i, 'certificate']
+    const { fingerprint256, san } = certificate
+    if (fingerprint256 === '' && san === '') {
+      findings.push({ path, detail: 'give fingerprint256, san or both; an entry for any certificate is refused' })
+    }
+    const before = zn.nafs.slice(0, i).find((other) => {
+      const its = other.certificate
+      return fingerprint256 === '' ? its.san === san : its.fingerprint256 === fingerprint256 && its.san === san
+    })
+    if (before) findings.push({ path, detail: `already stands for ${before.name}` })
+  }
+  return findings
+}
+
+function znClient({ zn, tls }: ApConfig, bsf: BsfConfig | undefined): Finding[] {
+  const own = ['url', 'caFile', 'certificateFile', 'keyFile'] as const
+  const path = (key: string): KeyPath => ['ap', 'zn', key]
+  if (zn.adapter === 'local') {
+    const odd = own.filter((key) => zn[key] !== '')
+    return [
+      ...(bsf
+        ? []
+        : [{ path: path('adapter'), detail: 'local needs the bsf section in this file; else set it to http' }]),
+      ...odd.map((key) => ({ path: path(key), detail: 'is for the adapter http; the adapter here is local' })),
+    ]
+  }
+  const findings = own
+    .filter((key) => zn[key] === '')
+    .map((key) => ({ path: path(key), detail: 'missing; the adapter http needs it' }))
+  if (zn.url !== '' && !zn.url.startsWith('https:')) {
+    findings.push({ path: path('url'), detail: 'must be https; keys travel over it' })
+  }
+  if (zn.keyFile !== '' && zn.keyFile === tls.keyFile) {
+    findings.push({ path: path('keyFile'), detail: 'is the key of ap.tls; Zn wants a client certificate of its own' })
+  }
+  return findings
+}
+
+function routes(ap: ApConfig): Finding[] {
+  const names = ap.appServers.map(({ name }) => name)
+  const fqdns = ap.nafs.map(({ fqdn }) => fqdn as string)
+  const findings: Finding[] = []
+  for (const [i, route] of ap.routes.entries()) {
+    if (!names.includes(route.appServer)) {
+      const hint =
+        suggestion(nearest(route.appServer, names)) || `; there ${names.length > 1 ? 'are' : 'is'} ${names.join(', ')}`
+      findings.push({
+        path: ['ap', 'routes', i, 'appServer'],
+        detail: `no application server ${route.appServer}${hint}`,
+      })
+    }
+    if (route.host !== '' && !fqdns.includes(route.host)) {
+      const hint = suggestion(nearest(route.host, fqdns))
+      findings.push({ path: ['ap', 'routes', i, 'host'], detail: `${route.host} is not among ap.nafs${hint}` })
+    }
+    const shadow = ap.routes.slice(0, i).findIndex((earlier) => covers(earlier, route))
+    if (shadow >= 0) {
+      findings.push({
+        path: ['ap', 'routes', i],
+        detail: `never reached; ap.routes[${shadow}] takes all of its requests`,
+      })
+    }
+  }
+  return findings
+}
+
+type Reach = Pick<ApConfig['routes'][number], 'host' | 'pathPrefix'>
+
+function covers(earlier: Reach, later: Reach): boolean {
+  const prefix = earlier.pathPrefix.replace(/\/$/, '')
+  const path = later.pathPrefix.replace(/\/$/, '')
+  return (earlier.host === '' || earlier.host === later.host) && (path === prefix || path.startsWith(`${prefix}/`))
+}
+
+function apNames(ap: ApConfig): Finding[] {
+  return [
+    ...twice(['ap', 'nafs'], 'fqdn', ap.nafs),
+    ...twice(['ap', 'appServers'], 'name', ap.appServers),
+    ...patience(['ap', 'limits'], ap.limits),
+  ]
+}
+
+function listeners({ ap, bsf, as }: Config): Finding[] {
+  const all: [KeyPath, { host: string; port: number } | undefined][] = [
+    [['bsf', 'ub', 'port'], bsf?.ub],
+    [['bsf', 'zn', 'port'], bsf?.zn],
+    [['ap', 'port'], ap],
+    [['as', 'port'], as],
+  ]
+  const taken = new Map<string, KeyPath>()
+  const findings: Finding[] = []
+  for (const [path, listener] of all) {
+    if (!listener || listener.port === 0) continue
+    const address = `${listener.host} port ${listener.port}`
+    if (taken.has(address))
+      findings.push({ path, detail: `${address} is already taken by ${taken.get(address)?.join('.')}` })
+    taken.set(address, path)
+  }
+  return findings
+}
+
+/** Node's server insists on it, too, but only when it starts. */
+function patience(path: KeyPath, at: { headersTimeoutMs: number; requestTimeoutMs: number }): Finding[] {
+  if (at.headersTimeoutMs <= at.requestTimeoutMs) return []
+  return [{ path: [...path, 'headersTimeoutMs'], detail: 'must not be longer than requestTimeoutMs' }]
+}
+
+function twice<Key extends string>(
+  path: KeyPath,
+  key: Key,
+  items: readonly Readonly<Record<Key, string>>[],
+): Finding[] {
+  return items.flatMap((item, i) =>
+    items.findIndex((other) => other[key] === item[key]) === i
+      ? []
+      : [{ path: [...path, i, key], detail: `${item[key]} comes twice` }],
+  )
+}

@@ -1,0 +1,224 @@
+import { Type } from '@sinclair/typebox'
+import {
+  certificate,
+  flag,
+  given,
+  integer,
+  list,
+  listen,
+  MILLISECONDS,
+  OCTETS,
+  oneOf,
+  patience,
+  SECONDS,
+  section,
+  text,
+  textOr,
+} from './keys.ts'
+
+const OWNERSHIP = ['owner', 'owner-write', 'as-decides'] as const
+const ownership = (title: string, description: string, byDefault?: (typeof OWNERSHIP)[number]) =>
+  oneOf(title, description, OWNERSHIP, byDefault)
+
+const naf = given('NAF', 'One host name that UEs address.', {
+  fqdn: text('fqdn', 'FQDN', 'Host name of the NAF; its certificate has to carry it.'),
+  uaProtocolIds: list(
+    'Ua security protocol identifiers',
+    'Identifiers tried for the NAF_Id, in this order; tls-suite is 010001yyzz of the connection.',
+    text('ua-protocol-id', 'Identifier', 'tls-suite, or ten hexadecimal digits.'),
+    1,
+    ['tls-suite', '0100000002'],
+  ),
+})
+
+const zn = section('Zn', 'Where the keys come from.', {
+  adapter: oneOf(
+    'Adapter',
+    'local: the bsf section of this very process; http: a BSF elsewhere.',
+    ['local', 'http'],
+    'local',
+  ),
+  url: textOr('url', 'URL', 'Where the BSF serves Zn; for http only.', ''),
+  caFile: textOr('file', 'CA', 'PEM file with the CAs that issue the certificate of the BSF; for http only.', ''),
+  certificateFile: textOr('file', 'Certificate', 'PEM file with our client certificate; for http only.', ''),
+  keyFile: textOr('file', 'Private key', 'PEM file with the private key of that certificate; for http only.', ''),
+  timeoutMs: integer('Timeout', 'Time the BSF has for an answer; past it the UE gets 503.', MILLISECONDS, 1500),
+  unknownBtidCacheS: integer('Unknown B-TID cache', 'How long an unknown B-TID is remembered as such.', [0, 3600], 5),
+  ussMaxAgeS: integer(
+    'USS age',
+    'How long keys and user security settings are used before the BSF is asked anew.',
+    SECONDS,
+    3600,
+  ),
+  maxEntries: integer(
+    'Entries',
+    'How many keys are kept; the ones unused for longest go first.',
+    [1, 10_000_000],
+    100_000,
+  ),
+})
+
+const challenge = section('Challenge', 'What the AP asks of a UE on Ua.', {
+  algorithms: list(
+    'Algorithms',
+    'Digest algorithms offered, one challenge each, in this order.',
+    oneOf('Algorithm', 'A Digest algorithm.', [
+      'MD5',
+      'MD5-sess',
+      'SHA-256',
+      'SHA-256-sess',
+      'SHA-512-256',
+      'SHA-512-256-sess',
+    ]),
+    1,
+    ['MD5'],
+  ),
+  qop: list(
+    'Quality of protection',
+    'Offered in each challenge; auth-int covers the body and makes the AP hold the whole answer.',
+    oneOf('Quality', 'A quality of protection.', ['auth', 'auth-int']),
+    1,
+    ['auth', 'auth-int'],
+  ),
+  nonceLifetimeS: integer(
+    'Nonce lifetime',
+    'How long a nonce is good; its nonce count stops replays, not its age.',
+    SECONDS,
+    43_200,
+  ),
+  nonceKeyFile: textOr(
+    'file',
+    'Nonce key',
+    'File with the key that signs nonces, shared by all APs; empty: one of our own, kept in the store.',
+    '',
+  ),
+  requireToken: flag(
+    'Require the token',
+    'Whether a request without 3gpp-gba in User-Agent gets 403 instead of a challenge.',
+    false,
+  ),
+})
+
+const limits = section('Limits', 'What one client may take.', {
+  bodyBytes: integer('Body', 'Largest request body; a larger one gets 413.', OCTETS, 1_048_576),
+  headerBytes: integer('Header size', 'Largest request header; a larger one gets 431.', [1024, 1_048_576], 16_384),
+  headerCount: integer('Header count', 'Most header fields in a request; more get 431.', [8, 1000], 100),
+  ...patience(10_000, 30_000),
+  keepAliveTimeoutMs: integer(
+    'Idle timeout',
+    'How long a connection may wait for its next request.',
+    MILLISECONDS,
+    65_000,
+  ),
+  authIntAnswerBytes: integer(
+    'Answer under auth-int',
+    'Largest answer that can be covered by auth-int; a larger one gets 502.',
+    OCTETS,
+    1_048_576,
+  ),
+  connections: integer(
+    'Connections',
+    'Most connections open at a time; more are closed at once.',
+    [1, 1_000_000],
+    10_000,
+  ),
+})
+
+const appServer = given('Application server', 'One server behind the AP.', {
+  name: text('name', 'Name', 'What routes and logs call it.'),
+  url: text('origin', 'URL', 'Where it listens: scheme, host and port.'),
+  xcapRoot: textOr(
+    'path-prefix',
+    'XCAP root',
+    'Path of the XCAP root in the request target; empty: the root is /.',
+    '',
+  ),
+  identityHeader: list(
+    'Identity headers',
+    'Headers in which it is told who the subscriber is.',
+    oneOf('Header', 'An identity header.', [
+      'X-3GPP-Asserted-Identity',
+      'X-XCAP-Asserted-Identity',
+      'P-Asserted-Identity',
+    ]),
+    1,
+    ['X-3GPP-Asserted-Identity'],
+  ),
+  identityQuoted: flag('Quoted identity', 'Whether identities stand in quotation marks.', true),
+  assert: oneOf(
+    'Assert',
+    'one: the intended or default identity; all: every identity the subscriber may use.',
+    ['one', 'all'],
+    'one',
+  ),
+  authorisationFlags: flag('Authorisation flags', 'Whether it gets X-3GPP-Authorization-Flags.', true),
+  hostHeader: oneOf(
+    'Host header',
+    'preserve: the host the UE addressed; upstream: the one of url.',
+    ['preserve', 'upstream'],
+    'preserve',
+  ),
+  timeoutMs: integer('Timeout', 'Time it has to begin its answer; past it the UE gets 504.', MILLISECONDS, 10_000),
+  connectTimeoutMs: integer(
+    'Connect timeout',
+    'Time it has to accept a connection; past it the UE gets 502.',
+    MILLISECONDS,
+    2000,
+  ),
+  connections: integer('Connections', 'Most connections kept open to it.', [1, 65_535], 64),
+})
+
+const route = given('Route', 'Which requests go to which application server, and by what rule.', {
+  host: textOr('fqdn', 'Host', 'NAF host name this route is for; empty: all of them.', ''),
+  pathPrefix: textOr(
+    'path-prefix',
+    'Path prefix',
+    'Start of the path, in whole segments, that this route is for.',
+    '/',
+  ),
+  appServer: text('name', 'Application server', 'Name of the application server that gets the request.'),
+  gsids: list(
+    'GSIDs',
+    'GAA services whose user security settings name the identities a subscriber may use here.',
+    integer('GSID', 'GAA service identifier.', [0, 4_294_967_295]),
+    1,
+    [3, 2],
+  ),
+  ownership: ownership(
+    'Ownership',
+    'owner: the own tree only, global is read-only; owner-write: reads anywhere; as-decides: anything.',
+    'owner',
+  ),
+  ownershipByAuid: Type.Record(
+    Type.String({ pattern: '^[A-Za-z0-9._-]+$' }),
+    ownership('Ownership of one AUID', 'As ownership, for this application usage.'),
+    {
+      additionalProperties: false,
+      title: 'Ownership by AUID',
+      description: 'Exceptions to ownership, by application usage (AUID).',
+      default: {},
+    },
+  ),
+  methods: list(
+    'Methods',
+    'HTTP methods let through; others get 405.',
+    oneOf('Method', 'An HTTP method.', ['GET', 'HEAD', 'PUT', 'DELETE', 'POST', 'OPTIONS']),
+    1,
+    ['GET', 'HEAD', 'PUT', 'DELETE'],
+  ),
+})
+
+export const apSchema = given(
+  'AP',
+  'Makes this process an authentication proxy, a NAF in front of application servers.',
+  {
+    ...listen(8443),
+    tls: given('TLS', 'Certificate that UEs see.', certificate),
+    nafs: list('NAFs', 'Host names that UEs address.', naf, 1),
+    zn,
+    challenge,
+    limits,
+    appServers: list('Application servers', 'The servers behind the AP.', appServer, 1),
+    routes: list('Routes', 'Tried from the top; the first whose host and path prefix fit is taken.', route, 1),
+  },
+)
