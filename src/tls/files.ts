@@ -1,0 +1,71 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { ConfigError } from '../config/config-error.ts'
+
+/** PEM files of one end of a TLS connection, by absolute path. */
+export interface TlsFiles {
+  readonly certificateFile: string
+  readonly keyFile: string
+}
+
+/** Certificate (first of `chain`) and its private key, known to belong together. */
+export interface Credential {
+  readonly chain: Buffer
+  readonly key: Buffer
+  readonly certificate: X509Certificate
+}
+
+/** Told what is unwise but works: the file and a sentence. */
+export type Warn = (file: string, detail: string) => void
+
+/**
+ * Reads certificate and key and makes sure that one fits the other.
+ * @throws ConfigError naming the file that has to be mended
+ */
+export function readCredential({ certificateFile, keyFile }: TlsFiles, warn: Warn): Credential {
+  const chain = read(certificateFile)
+  const key = read(keyFile)
+  if (statSync(keyFile).mode & 0o077) warn(keyFile, `is readable by others; run: chmod 600 ${keyFile}`)
+  const [certificate] = parseCertificates(chain, certificateFile)
+  if (!certificate.checkPrivateKey(parseKey(key, keyFile))) {
+    throw new ConfigError({ file: keyFile }, `is not the private key of ${certificateFile}`)
+  }
+  return { chain, key, certificate }
+}
+
+/** @throws ConfigError naming the file */
+export function readCa(file: string): Buffer {
+  const pem = read(file)
+  for (const certificate of parseCertificates(pem, file)) {
+    if (!certificate.ca) throw new ConfigError({ file }, `holds a certificate that is no CA: ${certificate.subject}`)
+  }
+  return pem
+}
+
+function read(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    throw new ConfigError({ file }, `cannot be read (${code})`, { cause })
+  }
+}
+
+function parseCertificates(pem: Buffer, file: string): [X509Certificate, ...X509Certificate[]] {
+  const blocks = pem.toString('latin1').match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  try {
+    const [first, ...more] = blocks.map((block) => new X509Certificate(block))
+    if (first) return [first, ...more]
+  } catch (cause) {
+    throw new ConfigError({ file }, 'holds a certificate that cannot be parsed', { cause })
+  }
+  throw new ConfigError({ file }, 'holds no PEM certificate')
+}
+
+function parseKey(pem: Buffer, file: string): KeyObject {
+  try {
+    return createPrivateKey(pem)
+  } catch (cause) {
+    throw new ConfigError({ file }, 'holds no PEM private key without a passphrase', { cause })
+  }
+}
