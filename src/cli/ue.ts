@@ -1,0 +1,183 @@
+import { basename } from 'node:path'
+import type { Qop } from '../core/digest.ts'
+import { parseUaProtocolId, type UaProtocolId } from '../core/naf-id.ts'
+import { UeError } from '../ue/fault.ts'
+import { type ConnectRule, parseConnectTo, parseUeUrl, type UeUrl } from '../ue/url.ts'
+import { xcapMediaType } from '../ue/xcap-media-type.ts'
+import type { Command } from './command.ts'
+import { parseOptions, UsageError } from './options.ts'
+
+const SIMS = 'lab/sims'
+
+export const command: Command = {
+  name: 'ue',
+  summary: 'be a UE: bootstrap, authenticate, send one request, as curl would',
+  usage: `usage: gba-proxy ue [OPTION]... --sim SIM URL
+
+Sends one HTTP request as a UE with GBA: bootstraps on Ub when it has to, then authenticates with its B-TID.
+B-TID, keys and SQN are kept beside the SIM file (NAME.state.json, mode 0600) for the next call.
+
+  --sim SIM                SIM file, or NAME for ${SIMS}/NAME.yaml (default: environment variable GBA_SIM)
+
+as with curl:
+  -X, --request METHOD     default GET; PUT with -T, POST with -d, HEAD with -I
+  -d, --data DATA|@FILE    body; several are joined by &; octets stay as they are, line ends too
+      --data-binary ...    the same
+  -T, --upload-file FILE   PUT this file
+  -H, --header LINE        'Name: value'; 'Name:' leaves the field out; 'Name;' sends it empty
+  -o, --output FILE        body goes there
+  -i, --include            print status line and headers too
+  -I, --head               HEAD, print status line and headers
+  -s, --silent             no error messages        -S, --show-error  but those with -s
+  -f, --fail               exit 22 on status 400 and above, print no body
+  -v, --verbose            every message on Ub and Ua, on stderr
+  -k, --insecure           accept any server certificate
+      --cacert FILE        trust these CAs (default: the SIM's caFile, else the system's)
+      --connect-to HOST1:PORT1:HOST2:PORT2
+                           connect to HOST2:PORT2 instead; before the SIM's connect map
+  -m, --max-time SECONDS   for everything together
+
+GBA:
+      --qop auth|auth-int  default: auth-int where offered
+      --intended-identity ID
+                           send X-3GPP-Intended-Identity, in quotation marks
+      --bsf URL            in place of the SIM's or the one by the name rule
+      --ua-id ID           tls-suite (default: 010001yyzz of the connection's suite) or 10 hex digits
+      --new-bootstrap      bootstrap first, whatever is held
+      --require-rspauth    believe no answer without rspauth
+      --print-curl         do not send; print the curl line that does the same. It holds a key.
+
+Without -H Content-Type the type of a body follows from the XCAP target where that is known.
+Redirects are not followed. The target goes out octet for octet.
+
+Exit code: 0 done, 2 command line or SIM file, 3 URL, 6 host unknown, 7 no connection, 18 answer cut short,
+22 status with -f, 23 output or state not written, 26 input or state not read, 28 too slow, 35 TLS, 42 interrupted,
+52 empty answer, 56 connection lost, 60 certificate, 63 answer too large, 77 CA file; and beyond curl's:
+110 bootstrap refused, 111 MAC in AUTN wrong, 112 rspauth wrong or missing, 113 challenge not to be answered,
+114 answer of the BSF malformed, 115 TLS suite without a code.
+`,
+  async run(args, io) {
+    const { values, positionals } = read(args)
+    try {
+      const { perform } = await import('./ue-call.ts')
+      return await perform(callOf(values, positionals[0], io.env.GBA_SIM), io)
+    } catch (error) {
+      if (!(error instanceof UeError)) throw error
+      if (!values.silent || values['show-error'])
+        io.stderr.write(`gba-proxy ue: (${error.exitCode}) ${error.message}\n`)
+      return error.exitCode
+    }
+  },
+}
+
+const read = (args: string[]) =>
+  parseOptions(
+    args,
+    {
+      sim: { type: 'string' },
+      request: { type: 'string', short: 'X' },
+      data: { type: 'string', short: 'd', multiple: true },
+      'data-binary': { type: 'string', multiple: true },
+      'upload-file': { type: 'string', short: 'T' },
+      header: { type: 'string', short: 'H', multiple: true },
+      output: { type: 'string', short: 'o' },
+      include: { type: 'boolean', short: 'i' },
+      head: { type: 'boolean', short: 'I' },
+      silent: { type: 'boolean', short: 's' },
+      'show-error': { type: 'boolean', short: 'S' },
+      fail: { type: 'boolean', short: 'f' },
+      verbose: { type: 'boolean', short: 'v' },
+      insecure: { type: 'boolean', short: 'k' },
+      cacert: { type: 'string' },
+      'connect-to': { type: 'string', multiple: true },
+      'max-time': { type: 'string', short: 'm' },
+      qop: { type: 'string' },
+      'intended-identity': { type: 'string' },
+      bsf: { type: 'string' },
+      'ua-id': { type: 'string', default: 'tls-suite' },
+      'new-bootstrap': { type: 'boolean' },
+      'require-rspauth': { type: 'boolean' },
+      'print-curl': { type: 'boolean' },
+    },
+    1,
+  )
+
+export type Values = ReturnType<typeof read>['values']
+
+/** The command line, understood. */
+export interface Call {
+  readonly values: Values
+  readonly simFile: string
+  readonly urlText: string
+  readonly url: UeUrl
+  readonly method: string
+  /** As after `--data-binary`. */
+  readonly data: readonly string[]
+  readonly upload: string | undefined
+  readonly headers: readonly (readonly [name: string, value: string | undefined])[]
+  readonly connect: readonly ConnectRule[]
+  readonly qop: Qop | undefined
+  readonly uaId: 'tls-suite' | UaProtocolId
+  readonly maxTimeMs: number | undefined
+}
+
+/** @throws UsageError, UeError URL_MALFORMED */
+function callOf(values: Values, text: string | undefined, usualSim: string | undefined): Call {
+  if (text === undefined) throw new UsageError('which URL?')
+  const url = parseUeUrl(text)
+  const data = [...(values.data ?? []), ...(values['data-binary'] ?? [])]
+  const upload = values['upload-file']
+  if (data.length > 0 && upload !== undefined) throw new UsageError('either --data or --upload-file')
+  const usual = values.head ? 'HEAD' : upload !== undefined ? 'PUT' : data.length > 0 ? 'POST' : 'GET'
+  // as with curl: a file goes under its own name into a folder
+  const file = upload !== undefined && url.target.endsWith('/') ? encodeURIComponent(basename(upload)) : ''
+  const headers = (values.header ?? []).map(headerOf)
+  const typed = headers.some(([name]) => name.toLowerCase() === 'content-type')
+  const form = data.length > 0 ? 'application/x-www-form-urlencoded' : undefined
+  const contentType =
+    typed || (data.length === 0 && upload === undefined) ? undefined : (xcapMediaType(url.target) ?? form)
+  return {
+    values,
+    simFile: simFileOf(values.sim ?? usualSim),
+    urlText: `${text}${file}`,
+    url: file === '' ? url : parseUeUrl(`${text}${file}`),
+    method: values.request ?? usual,
+    data,
+    upload,
+    headers: contentType === undefined ? headers : [...headers, ['Content-Type', contentType]],
+    connect: (values['connect-to'] ?? []).map(
+      (rule) => parseConnectTo(rule) ?? wrong(`--connect-to takes HOST1:PORT1:HOST2:PORT2, not '${rule}'`),
+    ),
+    qop: values.qop === undefined ? undefined : qopOf(values.qop),
+    uaId:
+      values['ua-id'] === 'tls-suite'
+        ? 'tls-suite'
+        : (parseUaProtocolId(values['ua-id']) ?? wrong('--ua-id takes tls-suite or 10 hex digits')),
+    maxTimeMs: values['max-time'] === undefined ? undefined : millisecondsOf(values['max-time']),
+  }
+}
+
+function simFileOf(sim: string | undefined): string {
+  if (sim === undefined || sim === '') throw new UsageError('which SIM? --sim SIM, or set GBA_SIM')
+  return sim.includes('/') || /\.ya?ml$/.test(sim) ? sim : `${SIMS}/${sim}.yaml`
+}
+
+function headerOf(line: string): readonly [string, string | undefined] {
+  const [, name, mark, value = ''] = /^([^\s:;]+)([:;])(.*)$/.exec(line) ?? []
+  if (name === undefined || (mark === ';' && value !== ''))
+    throw new UsageError(`--header takes 'Name: value', not '${line}'`)
+  return [name, mark === ';' ? '' : value.trim() === '' ? undefined : value.trim()]
+}
+
+function qopOf(text: string): Qop {
+  return text === 'auth' || text === 'auth-int' ? text : wrong(`--qop takes auth or auth-int, not '${text}'`)
+}
+
+function millisecondsOf(text: string): number {
+  const ms = /^\d{1,6}(?:\.\d{1,3})?$/.test(text) ? Math.round(Number(text) * 1000) : 0
+  return ms > 0 ? ms : wrong(`--max-time takes seconds, not '${text}'`)
+}
+
+function wrong(message: string): never {
+  throw new UsageError(message)
+}

@@ -1,0 +1,140 @@
+import { randomBytes as systemRandom } from 'node:crypto'
+import { type EpochMs, toBase64 } from '../core/bytes.ts'
+import type { Btid, Fqdn, Impi, Tmpi } from '../core/identity.ts'
+import { deriveKsNaf } from '../core/kdf.ts'
+import { nafIdOf, UA_HTTP_DIGEST, type UaProtocolId, uaProtocolIdOfSuite } from '../core/naf-id.ts'
+import type { Secret } from '../core/secret.ts'
+import { UeError } from './fault.ts'
+import type { UeConnection, UeObserver } from './message.ts'
+import { standardProfile, type UeProfile } from './profile.ts'
+import type { Sim } from './sim.ts'
+import { freshState, type HeldBootstrap, memoryState, type StateStore } from './state.ts'
+import { transact, type UeRequestOptions, type UeResponse } from './transaction.ts'
+import { createTransport } from './transport.ts'
+import { bootstrap as runBootstrap } from './ub.ts'
+import { type ConnectRule, parseUeUrl } from './url.ts'
+
+export type { UeRequestOptions, UeResponse } from './transaction.ts'
+
+export interface UeOptions {
+  /** In memory by default: a new card for each UE. */
+  readonly state?: StateStore
+  readonly profile?: UeProfile
+  /** Told of every message on Ub and Ua, in order. */
+  readonly observer?: UeObserver
+  readonly now?: () => EpochMs
+  readonly randomBytes?: (length: number) => Uint8Array
+  /** URL in place of the SIM's. */
+  readonly bsf?: string
+  /** Looked at before the SIM's. */
+  readonly connect?: readonly ConnectRule[]
+  /** Trust anchors in PEM, in place of the system's; the caller reads the SIM's `caFile`. */
+  readonly ca?: string | Uint8Array
+  /** Accepts any server certificate: for labs. */
+  readonly insecure?: boolean
+  /** Ua security protocol identifier: by the suite of the connection (the default), or always this one. */
+  readonly uaId?: 'tls-suite' | UaProtocolId
+  /** Whether an answer without rspauth is believed; `if-present` by default. A wrong one never is. */
+  readonly rspauth?: 'if-present' | 'require'
+  /** Of an answer; 16 MiB by default. */
+  readonly maxBodyBytes?: number
+}
+
+export interface UeBootstrap {
+  readonly impi: Impi
+  readonly btid: Btid
+  readonly tmpi?: Tmpi
+  readonly expiresAt: EpochMs
+  /** The key shared with one NAF under one Ua protocol. */
+  ksNaf(naf: Fqdn, id: UaProtocolId): Secret
+}
+
+/** What another program needs to speak as this UE to one NAF. */
+export interface UeCredentials {
+  readonly btid: Btid
+  readonly ksNaf: Secret
+  readonly uaProtocolId: UaProtocolId
+  /** base64(Ks_NAF), the Digest password. */
+  readonly password: string
+  readonly connection: UeConnection
+}
+
+export interface Ue {
+  /** Runs Ub, whatever is held. */
+  bootstrap(signal?: AbortSignal): Promise<UeBootstrap>
+  /** One transaction on Ua, bootstrapping when there is need. A status is never an error. @throws UeError */
+  request(method: string, url: string, options?: UeRequestOptions): Promise<UeResponse>
+  /** Key for the NAF at this URL and the suite that a handshake with it yields now. @throws UeError */
+  credentials(url: string, signal?: AbortSignal): Promise<UeCredentials>
+  /** Drops bootstrap, TMPI and nonces; the card keeps its SQN. */
+  forget(): void
+  close(): void
+}
+
+/**
+ * A UE with GBA: bootstraps on Ub, authenticates with its B-TID on Ua.
+ * @see 3GPP TS 24.109 clauses 4 and 5 (Rel-17)
+ */
+export function createUe(sim: Sim, options: UeOptions = {}): Ue {
+  const { profile = standardProfile, now = Date.now, observer = () => {}, rspauth = 'if-present' } = options
+  const randomBytes = options.randomBytes ?? ((length: number) => new Uint8Array(systemRandom(length)))
+  const state = options.state ?? memoryState(freshState(sim))
+  const bsf = options.bsf === undefined ? sim.bsf : parseUeUrl(options.bsf)
+  const transport = createTransport({ ...options, connect: [...(options.connect ?? []), ...sim.connect] })
+
+  let running: Promise<HeldBootstrap> | undefined
+  /** One run at a time: transactions that need one meanwhile share it. */
+  const bootstrap = (signal?: AbortSignal): Promise<HeldBootstrap> => {
+    running ??= runBootstrap({ sim, bsf, transport, state, profile, observer, now, randomBytes, signal }).finally(
+      () => {
+        running = undefined
+      },
+    )
+    return running
+  }
+  const live = (): HeldBootstrap | undefined => {
+    const held = state.read().bootstrap
+    return held && now() < held.expiresAt ? held : undefined
+  }
+  const uaProtocolId = ({ tls }: UeConnection): UaProtocolId => {
+    if (options.uaId !== undefined && options.uaId !== 'tls-suite') return options.uaId
+    if (!tls) return UA_HTTP_DIGEST
+    const id = uaProtocolIdOfSuite(tls.suite)
+    if (!id) throw new UeError('SUITE_UNKNOWN', `no code point is known for ${tls.suite}`)
+    return id
+  }
+  const ksNaf = ({ ks, rand }: HeldBootstrap, naf: Fqdn, id: UaProtocolId): Secret =>
+    deriveKsNaf(ks, rand, sim.impi, nafIdOf(naf, id))
+
+  return {
+    async bootstrap(signal) {
+      const held = await bootstrap(signal)
+      const { tmpi } = state.read()
+      return {
+        impi: sim.impi,
+        btid: held.btid,
+        expiresAt: held.expiresAt,
+        ...(tmpi && { tmpi }),
+        ksNaf: (naf, id) => ksNaf(held, naf, id),
+      }
+    },
+    request(method, url, request = {}) {
+      const key = (held: HeldBootstrap, naf: Fqdn, connection: UeConnection) =>
+        ksNaf(held, naf, uaProtocolId(connection))
+      const context = { transport, state, profile, observer, now, randomBytes, rspauth, live, bootstrap, ksNaf: key }
+      return transact(context, method, url, request)
+    },
+    async credentials(urlText, signal) {
+      const url = parseUeUrl(urlText)
+      const connection = await transport.probe(url, signal)
+      const id = uaProtocolId(connection)
+      const held = live() ?? (await bootstrap(signal))
+      const key = ksNaf(held, url.host, id)
+      return { btid: held.btid, ksNaf: key, uaProtocolId: id, password: toBase64(key.expose(32)), connection }
+    },
+    forget() {
+      state.update(({ usim }) => ({ usim, nonces: new Map() }))
+    },
+    close: () => transport.close(),
+  }
+}

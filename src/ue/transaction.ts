@@ -1,0 +1,248 @@
+import { type EpochMs, toBase64, toHex, utf8 } from '../core/bytes.ts'
+import type { Qop } from '../core/digest.ts'
+import type { DigestChallenge } from '../core/digest-header.ts'
+import type { Btid, Fqdn } from '../core/identity.ts'
+import type { Secret } from '../core/secret.ts'
+import { type Answer, answerChallenge, checkProof, type Proof } from './answer.ts'
+import { UeError } from './fault.ts'
+import { type HeaderList, headerValues, type UeConnection, type UeObserver, type UeResponseMessage } from './message.ts'
+import type { UeProfile } from './profile.ts'
+import type { HeldBootstrap, HeldNonce, StateStore, UeState } from './state.ts'
+import type { Outgoing, Sent, Transport } from './transport.ts'
+import { chooseQop, gbaChallenge } from './ua.ts'
+import { parseUeUrl, type UeUrl } from './url.ts'
+
+export interface UeRequestOptions {
+  /**
+   * They replace the UE's own of the same name; undefined leaves a field out. With an Authorization among them the UE
+   * adds none of its own and never retries.
+   */
+  readonly headers?:
+    | readonly (readonly [name: string, value: string | undefined])[]
+    | Record<string, string | undefined>
+  readonly body?: Uint8Array | string
+  /** In place of the profile's preference. */
+  readonly qop?: Qop
+  readonly intendedIdentity?: string
+  readonly signal?: AbortSignal
+}
+
+export interface UeResponse extends UeResponseMessage {
+  readonly connection: UeConnection
+  /** Whether the server proved that it knows the key. */
+  readonly rspauth: Proof['outcome']
+  /** First value of a field. */
+  header(name: string): string | undefined
+  text(): string
+}
+
+/** What the transactions of one UE share. */
+export interface UaContext {
+  readonly transport: Transport
+  readonly state: StateStore
+  readonly profile: UeProfile
+  readonly observer: UeObserver
+  readonly now: () => EpochMs
+  readonly randomBytes: (length: number) => Uint8Array
+  readonly rspauth: 'if-present' | 'require'
+  /** The bootstrap held, unless its time is over. */
+  readonly live: () => HeldBootstrap | undefined
+  readonly bootstrap: (signal?: AbortSignal) => Promise<HeldBootstrap>
+  /** @throws UeError SUITE_UNKNOWN */
+  readonly ksNaf: (held: HeldBootstrap, naf: Fqdn, connection: UeConnection) => Secret
+}
+
+/** Unprotected, protected, after a bootstrap, and a stale nonce here and there: more is a loop. */
+const MAX_ROUNDS = 5
+
+/**
+ * One transaction on Ua: sends the request, protected when key and nonce are at hand, and answers 401s. A stale nonce
+ * costs another round; any other 401 on a protected request asks for a new bootstrap, of which there is one at most.
+ * @throws UeError; a status is none
+ * @see 3GPP TS 24.109 clause 5.2 (Rel-17)
+ */
+export async function transact(
+  context: UaContext,
+  method: string,
+  urlText: string,
+  options: UeRequestOptions,
+): Promise<UeResponse> {
+  const request = requestOf(context.profile, method, urlText, options)
+  const { url, body, plain } = request
+  const { signal } = options
+  let bootstrapped = false
+  for (let round = 1; ; round++) {
+    let protection: Protection | undefined
+    const headers: Outgoing['headers'] = (connection) => {
+      protection = protect(context, request, connection)
+      return protection ? [...plain, ['Authorization', protection.authorization]] : plain
+    }
+    const sent = await context.transport.send({ url, method, body, headers, signal })
+    if (sent.response.status !== 401 || request.authorised) return finish(context, request, sent, protection?.answer)
+    const challenge = challengeOf(context, request, sent)
+    if (!challenge) return respond(sent, 'absent')
+    const current = context.live()
+    // A stale nonce says that the key was right; and another transaction may have bootstrapped meanwhile.
+    const keyIsGood = current && (!protection || challenge.stale || current.btid !== protection.btid)
+    if (round >= MAX_ROUNDS || (!keyIsGood && bootstrapped)) {
+      tell(context, request, sent, 'refused with a fresh key: given up')
+      return respond(sent, 'absent')
+    }
+    tell(context, request, sent, noteOf(protection, challenge))
+    if (!keyIsGood) {
+      await context.bootstrap(signal)
+      bootstrapped = true
+    }
+    keep(context, url.origin, challenge)
+  }
+}
+
+/** A request as the caller wants it, before GBA. */
+interface UaRequest {
+  readonly url: UeUrl
+  readonly method: string
+  readonly body: Uint8Array
+  readonly plain: HeaderList
+  /** The caller brought credentials of its own. */
+  readonly authorised: boolean
+  readonly qop: Qop | undefined
+}
+
+interface Protection {
+  readonly authorization: string
+  readonly answer: Answer
+  readonly btid: Btid
+}
+
+/** Takes the next count of the nonce held for this NAF, once it is known under which key it goes out. */
+function protect(context: UaContext, request: UaRequest, connection: UeConnection): Protection | undefined {
+  const { state, profile } = context
+  const { url, method, body } = request
+  const held = context.live()
+  if (request.authorised || !held || !isGood(state.read().nonces.get(url.origin), held.btid)) return undefined
+  const password = utf8(toBase64(context.ksNaf(held, url.host, connection).expose(32)))
+  const nonce = state
+    .update(({ nonces, ...rest }) => ({ ...rest, nonces: counted(nonces, url.origin, held.btid) }))
+    .nonces.get(url.origin)
+  if (!isGood(nonce, held.btid)) return undefined
+  const answer = answerChallenge({
+    challenge: nonce.challenge,
+    qop: chooseQop(nonce.challenge, profile, request.qop),
+    username: held.btid,
+    password,
+    nc: profile.formatNc(nonce.count),
+    cnonce: nonce.cnonce,
+    method,
+    uri: profile.digestUri(url.target),
+    body,
+  })
+  return { authorization: profile.formatAuthorization(answer.credentials), answer, btid: held.btid }
+}
+
+/** @returns undefined when the 401 does not ask for GBA @throws UeError CHALLENGE_UNUSABLE */
+function challengeOf(context: UaContext, request: UaRequest, sent: Sent): DigestChallenge | undefined {
+  try {
+    const challenge = gbaChallenge(sent.response.headers, request.url.host, context.profile)
+    if (challenge) chooseQop(challenge, context.profile, request.qop)
+    else tell(context, request, sent, 'refused; the 401 does not ask for GBA')
+    return challenge
+  } catch (error) {
+    if (error instanceof UeError) tell(context, request, sent, error.message)
+    throw error
+  }
+}
+
+function finish(context: UaContext, request: UaRequest, sent: Sent, answer: Answer | undefined): UeResponse {
+  if (!answer) {
+    tell(
+      context,
+      request,
+      sent,
+      request.authorised ? 'as the caller wants it, without GBA' : 'nobody asked for credentials',
+    )
+    return respond(sent, 'absent')
+  }
+  const { outcome, nextnonce } = checkProof(answer, sent.response.headers, sent.response.body)
+  tell(context, request, sent, outcome === 'verified' ? 'rspauth verified' : `rspauth is ${outcome}`)
+  if (outcome === 'wrong') throw new UeError('RSPAUTH_WRONG', 'rspauth is wrong: this server does not know Ks_NAF')
+  if (outcome === 'absent' && context.rspauth === 'require') throw new UeError('RSPAUTH_WRONG', 'rspauth is missing')
+  if (nextnonce !== undefined) {
+    const { nonce } = answer.credentials
+    context.state.update(({ nonces, ...rest }) => ({
+      ...rest,
+      nonces: renewed(nonces, request.url.origin, nonce, nextnonce),
+    }))
+  }
+  return respond(sent, outcome)
+}
+
+const noteOf = (protection: Protection | undefined, { stale }: DigestChallenge): string =>
+  !protection
+    ? 'challenge for GBA'
+    : stale
+      ? 'the nonce is stale, the key is good'
+      : 'the key is refused: bootstrap anew'
+
+function tell({ observer, now }: UaContext, { url }: UaRequest, sent: Sent, note: string): void {
+  observer({ from: 'UE', to: 'AP', interface: 'Ua', host: url.host, at: now(), ...sent, note })
+}
+
+type Nonces = UeState['nonces']
+
+/** A challenge that repeats the nonce held does not start its count again. */
+function keep({ state, randomBytes }: UaContext, origin: string, challenge: DigestChallenge): void {
+  const fresh = toHex(randomBytes(16))
+  state.update(({ nonces, ...rest }) => {
+    const held = nonces.get(origin)
+    const { count, cnonce } = held?.challenge.nonce === challenge.nonce ? held : { count: 0, cnonce: fresh }
+    return { ...rest, nonces: new Map(nonces).set(origin, { challenge, count, cnonce }) }
+  })
+}
+
+/** A NAF may bind its nonce to the B-TID it has seen with it. */
+const isGood = (nonce: HeldNonce | undefined, btid: Btid): nonce is HeldNonce =>
+  nonce !== undefined && (nonce.btid ?? btid) === btid
+
+function counted(nonces: Nonces, origin: string, btid: Btid): Nonces {
+  const held = nonces.get(origin)
+  return isGood(held, btid) ? new Map(nonces).set(origin, { ...held, count: held.count + 1, btid }) : nonces
+}
+
+/** A nextnonce counts only while the nonce it follows is the one held: answers may come in any order. */
+function renewed(nonces: Nonces, origin: string, used: string, nextnonce: string): Nonces {
+  const held = nonces.get(origin)
+  if (held?.challenge.nonce !== used || used === nextnonce) return nonces
+  return new Map(nonces).set(origin, { ...held, challenge: { ...held.challenge, nonce: nextnonce }, count: 0 })
+}
+
+function requestOf(profile: UeProfile, method: string, urlText: string, options: UeRequestOptions): UaRequest {
+  const { body: content = '', headers = [], qop, intendedIdentity } = options
+  const url = parseUeUrl(urlText)
+  const body = typeof content === 'string' ? utf8(content) : content
+  const given: readonly (readonly [string, string | undefined])[] = isList(headers) ? headers : Object.entries(headers)
+  const named = new Set(given.map(([name]) => name.toLowerCase()))
+  const bodiless = body.length === 0 && !['PUT', 'POST', 'PATCH'].includes(method)
+  const ours: (readonly [string, string | undefined])[] = [
+    ['Host', url.authority],
+    ['User-Agent', `${profile.userAgent} 3gpp-gba`],
+    ['Accept', '*/*'],
+    ['X-3GPP-Intended-Identity', intendedIdentity && profile.formatIntendedIdentity(intendedIdentity)],
+    ['Content-Length', bodiless || named.has('transfer-encoding') ? undefined : String(body.length)],
+  ]
+  const plain = [...ours.filter(([name]) => !named.has(name.toLowerCase())), ...given].flatMap(
+    ([name, value]): [string, string][] => (value === undefined ? [] : [[name, value]]),
+  )
+  return { url, method, body, plain, authorised: named.has('authorization'), qop }
+}
+
+const isList = <Item, Other>(value: readonly Item[] | Other): value is readonly Item[] => Array.isArray(value)
+
+function respond({ connection, response }: Sent, rspauth: Proof['outcome']): UeResponse {
+  return {
+    ...response,
+    connection,
+    rspauth,
+    header: (name) => headerValues(response.headers, name)[0],
+    text: () => Buffer.from(response.body).toString('utf8'),
+  }
+}
