@@ -1,0 +1,143 @@
+import type { Uss } from '../core/guss.ts'
+import { type Btid, type Impi, type Impu, isTemporaryImpu } from '../core/identity.ts'
+import { type FaultCode, GbaError } from '../errors.ts'
+import type { XcapUri } from './xcap-uri.ts'
+
+/** What authentication proved: who holds the key, and what the BSF says of that subscriber. */
+export interface Subject {
+  /** Absent where the BSF does not give it out. */
+  readonly impi?: Impi
+  readonly btid: Btid
+  readonly ussList: readonly Uss[]
+}
+
+/**
+ * Whose documents a subscriber may touch. `owner`: its own tree, and the global one for reading. `owner-write`: every
+ * tree for reading, its own for writing. `as-decides`: the application server checks.
+ */
+export type Ownership = 'owner' | 'owner-write' | 'as-decides'
+
+export interface RoutePolicy {
+  /** Name of the application server that the grant is for. */
+  readonly appServer: string
+  /** GAA service identifiers whose USS lists the identities for this route. None: nobody has access. */
+  readonly gsids: readonly number[]
+  /** GAA service types accepted in the place of a GSID. Absent: the tolerance `uss-id-is-type` is off. */
+  readonly gsTypes?: readonly number[]
+  readonly ownership: Ownership
+  /** Exceptions by AUID, letter case ignored: a server that ignores it too must not offer a way round a stricter rule. */
+  readonly ownershipByAuid?: Readonly<Record<string, Ownership>>
+  /** What to assert when the UE names no identity: one, or all that the USS lists. Default: one. */
+  readonly assert?: 'one' | 'all'
+}
+
+export type GrantTolerance = 'uss-id-is-type'
+
+declare const proof: unique symbol
+
+/** Proof that one request may go to one application server; only `authorise` can make one. */
+export interface Grant {
+  readonly [proof]: true
+  readonly appServer: string
+  readonly method: string
+  readonly target: string
+  readonly uri: XcapUri
+  /** At least one; the first is the one acted under. */
+  readonly assertedIdentities: readonly Impu[]
+  readonly flags: readonly number[]
+  /** What the UE asked to act under, if it did. */
+  readonly intendedIdentity?: Impu
+  /** Never to be forwarded; here so that forwarding can look for it. */
+  readonly btid: Btid
+  /** As `btid`. */
+  readonly impi?: Impi
+  readonly tolerances: readonly GrantTolerance[]
+}
+
+const grants = new WeakSet<object>()
+
+/** Whether this very value came from `authorise`: the compiler can be talked round, this cannot. */
+export const isGrant = (value: unknown): value is Grant =>
+  typeof value === 'object' && value !== null && grants.has(value)
+
+/**
+ * Decides whether a subscriber may do this to this document, and as whom the application server will see it.
+ * Temporary identities are never allowed ones, whatever the USS lists.
+ * Reading: an intended identity is always verified, where clause 7.2 only permits it, and then asserted alone.
+ * Reading: without one, the XUI is asserted if it is the subscriber's own, so that a server that compares them finds
+ * it; otherwise the first identity of the USS.
+ * Reading: the XUI may be another identity of the same subscriber than the intended one.
+ * @param method    as received; what is not GET or HEAD writes
+ * @param intended  the verified syntax of X-3GPP-Intended-Identity, undefined when the UE sent none
+ * @throws GbaError UT_USS_MISSING, UT_IMPU_NOT_OWNED, UT_TREE_NOT_OWNED, UT_GLOBAL_READ_ONLY
+ * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
+ */
+export function authorise(
+  subject: Subject,
+  uri: XcapUri,
+  method: string,
+  intended: Impu | undefined,
+  policy: RoutePolicy,
+): Grant {
+  const { settings, tolerances } = applicableSettings(subject.ussList, policy)
+  const allowed = unique(settings.flatMap((uss) => uss.uids)).filter((impu) => !isTemporaryImpu(impu))
+  const [first] = allowed
+  if (first === undefined) refuse('UT_USS_MISSING', `no public identity for GSID ${policy.gsids.join(', ')}`)
+  if (intended !== undefined && !allowed.includes(intended)) {
+    refuse('UT_IMPU_NOT_OWNED', `intended identity ${intended} is not the subscriber's`)
+  }
+  const own = uri.xui !== undefined && allowed.includes(uri.xui) ? uri.xui : undefined
+  requireAccess(uri, own !== undefined, method, ownershipOf(uri.auid, policy))
+  const assertedIdentities =
+    intended !== undefined ? [intended] : policy.assert === 'all' ? unique([own ?? first, ...allowed]) : [own ?? first]
+  const grant = Object.freeze({
+    appServer: policy.appServer,
+    method,
+    target: uri.target,
+    uri,
+    assertedIdentities: Object.freeze(assertedIdentities),
+    flags: Object.freeze(unique(settings.flatMap((uss) => uss.flags))),
+    ...(intended !== undefined && { intendedIdentity: intended }),
+    btid: subject.btid,
+    ...(subject.impi !== undefined && { impi: subject.impi }),
+    tolerances: Object.freeze(tolerances),
+  }) as Grant
+  grants.add(grant)
+  return grant
+}
+
+/**
+ * The USSs of the route's services, in the route's order.
+ * Deviation: some HSSs (2026) fill the USS id with the service type; such a USS counts where no id matches.
+ */
+function applicableSettings(
+  ussList: readonly Uss[],
+  { gsids, gsTypes = [] }: RoutePolicy,
+): { settings: readonly Uss[]; tolerances: GrantTolerance[] } {
+  const settings = gsids.flatMap((gsid) => ussList.filter((uss) => uss.gsid === gsid))
+  if (settings.length > 0) return { settings, tolerances: [] }
+  const byType = ussList.filter((uss) => uss.gsid === uss.gsType && gsTypes.includes(uss.gsType))
+  if (byType.length > 0) return { settings: byType, tolerances: ['uss-id-is-type'] }
+  return refuse('UT_USS_MISSING', `no USS for GSID ${gsids.join(', ')}`)
+}
+
+function ownershipOf(auid: string, { ownership, ownershipByAuid = {} }: RoutePolicy): Ownership {
+  const exception = Object.entries(ownershipByAuid).find(([name]) => name.toLowerCase() === auid.toLowerCase())
+  return exception?.[1] ?? ownership
+}
+
+function requireAccess(uri: XcapUri, own: boolean, method: string, ownership: Ownership): void {
+  if (ownership === 'as-decides' || own) return
+  const reads = method === 'GET' || method === 'HEAD'
+  if (uri.tree === 'global') {
+    if (!reads) refuse('UT_GLOBAL_READ_ONLY', `${method} in the global tree`)
+  } else if (!reads || ownership === 'owner') {
+    refuse('UT_TREE_NOT_OWNED', `${method} in the tree of ${uri.xui}`)
+  }
+}
+
+const unique = <Item>(items: readonly Item[]): Item[] => [...new Set(items)]
+
+function refuse(code: FaultCode, detail: string): never {
+  throw new GbaError(code, detail)
+}

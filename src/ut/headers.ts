@@ -1,0 +1,164 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { headerValues, type RawHeaders } from '../core/headers.ts'
+import type { Impu } from '../core/identity.ts'
+import { formatFlags, formatIdentities } from '../core/identity-header.ts'
+import { GbaError } from '../errors.ts'
+import { type Grant, isGrant } from './authorise.ts'
+import { claimsIdentity, forwardable, returnable, SINGLE } from './header-names.ts'
+
+export type IdentityHeaderName = 'X-3GPP-Asserted-Identity' | 'X-XCAP-Asserted-Identity' | 'P-Asserted-Identity'
+
+/** In what form an application server inside the trust domain gets what was granted. */
+export interface AppServerPolicy {
+  readonly identityHeader: readonly IdentityHeaderName[]
+  /** P-Asserted-Identity has angle brackets either way. */
+  readonly identityQuoted: boolean
+  readonly authorisationFlags: boolean
+  readonly hostHeader: 'preserve' | 'upstream'
+  /** Host of the application server, with the port unless it is the scheme's own. */
+  readonly authority: string
+  /** Whether it also gets the verified X-3GPP-Intended-Identity. Default: no, the asserted one says all. */
+  readonly forwardIntendedIdentity?: boolean
+}
+
+/** What only the proxy knows of the message it sends. */
+export interface Framing {
+  /** Octets of the body; undefined: no body, and no Content-Length. */
+  readonly contentLength?: number | undefined
+  /** Host that the UE addressed, verified. */
+  readonly host: string
+  readonly requestId: string
+}
+
+/** Header fields by name in lower case; several lines of one name are an array. */
+export type OutgoingHeaders = Readonly<Record<string, string | string[]>>
+
+/**
+ * Refuses a request in which the UE asserts an identity or flags itself, in any spelling that a server could take for
+ * the real header. To drop them would be safe too; a UE that sends them is faulty or hostile, and should hear of it.
+ * @throws GbaError UT_IDENTITY_HEADER_FORBIDDEN
+ * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
+ */
+export function inspectIdentityHeaders(received: RawHeaders): void {
+  for (const [name] of pairs(received)) {
+    if (claimsIdentity(name)) throw new GbaError('UT_IDENTITY_HEADER_FORBIDDEN', `the UE sent ${name}`)
+  }
+}
+
+/**
+ * The headers of a granted request. Dropped: credentials, cookies, hop-by-hop headers and whatever Connection names,
+ * every header by which a server might learn another user, address, path or method, names with unusual characters,
+ * and every value that holds the private identity or the B-TID. Everything else passes, since application servers and
+ * their clients have headers of their own. Ours are written last, so that nothing the UE sends can remove them.
+ * Reading: no Via is added, though RFC 9110 clause 7.6.3 wants one of a gateway: the golden request has none, and a
+ * server that is also a SIP server may take it for SIP's.
+ * @param received  name, value, name, value, … as they came
+ * @throws GbaError UT_REQUEST_MALFORMED for a repeated header that has one value, UT_IDENTITY_MALFORMED for an identity
+ *   that the server's form cannot carry; TypeError without a grant
+ * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
+ */
+export function outgoingHeaders(
+  received: RawHeaders,
+  grant: Grant,
+  policy: AppServerPolicy,
+  framing: Framing,
+): OutgoingHeaders {
+  if (!isGrant(grant)) throw new TypeError('headers for a request that nobody granted')
+  const connection = connectionOptions(headerValues(received, 'connection'))
+  const isPrivate = privateIdentityFinder(grant)
+  const passed = new Map<string, string[]>()
+  for (const [name, value] of pairs(received)) {
+    const key = name.toLowerCase()
+    if (!forwardable(name) || connection.has(key) || !FIELD_VALUE.test(value) || isPrivate(value)) continue
+    const values = passed.get(key)
+    if (values && SINGLE.has(key)) throw new GbaError('UT_REQUEST_MALFORMED', `${key} is there twice`)
+    if (values) values.push(value)
+    else passed.set(key, [value])
+  }
+  return {
+    ...Object.fromEntries([...passed].map(([key, values]) => [key, oneOrMore(values)])),
+    host: policy.hostHeader === 'preserve' ? framing.host : policy.authority,
+    ...(framing.contentLength !== undefined && { 'content-length': String(framing.contentLength) }),
+    'x-request-id': framing.requestId,
+    ...identityHeaders(grant, policy),
+  }
+}
+
+/**
+ * The headers of an application server's answer that reach the UE. Challenges and identities are the proxy's business;
+ * cookies are dropped as those of the request are. ETag, Content-* and the rest pass untouched.
+ * @param received  by name, as an HTTP client gives them
+ * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
+ */
+export function incomingHeaders(received: IncomingHttpHeaders): IncomingHttpHeaders {
+  const connection = connectionOptions(received.connection === undefined ? [] : [received.connection].flat())
+  const passed: IncomingHttpHeaders = {}
+  for (const [name, value] of Object.entries(received)) {
+    if (value === undefined || !returnable(name) || connection.has(name.toLowerCase())) continue
+    if ([value].flat().every((line) => FIELD_VALUE.test(line))) passed[name.toLowerCase()] = value
+  }
+  return passed
+}
+
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+function* pairs(received: RawHeaders): Generator<readonly [name: string, value: string]> {
+  for (let i = 0; i + 1 < received.length; i += 2) yield [received[i] ?? '', received[i + 1] ?? '']
+}
+
+const oneOrMore = (values: string[]): string | string[] => (values.length === 1 ? (values[0] ?? '') : values)
+
+function connectionOptions(values: readonly string[]): ReadonlySet<string> {
+  return new Set(values.flatMap((value) => value.toLowerCase().split(',')).map((option) => option.trim()))
+}
+
+function identityHeaders(grant: Grant, policy: AppServerPolicy): Record<string, string> {
+  const { assertedIdentities, flags, intendedIdentity } = grant
+  const asserted = policy.identityHeader.map((name) => [
+    name.toLowerCase(),
+    name === 'P-Asserted-Identity'
+      ? bracketed(assertedIdentities)
+      : policy.identityQuoted
+        ? formatIdentities(assertedIdentities)
+        : bare(assertedIdentities),
+  ])
+  return {
+    ...Object.fromEntries(asserted),
+    ...(policy.authorisationFlags && flags.length > 0 && { 'x-3gpp-authorization-flags': formatFlags(flags) }),
+    ...(policy.forwardIntendedIdentity &&
+      intendedIdentity !== undefined && { 'x-3gpp-intended-identity': formatIdentities([intendedIdentity]) }),
+  }
+}
+
+/** Without quotation marks a comma in an identity would end it. */
+function bare(identities: readonly Impu[]): string {
+  if (identities.some((impu) => impu.includes(','))) {
+    throw new GbaError('UT_IDENTITY_MALFORMED', 'an identity with a comma cannot be asserted without quotation marks')
+  }
+  return identities.join(',')
+}
+
+/** At most one SIP and one tel URI. @see RFC 3325 clause 9.1 */
+function bracketed(identities: readonly Impu[]): string {
+  const sip = identities.find((impu) => !impu.startsWith('tel:'))
+  const tel = identities.find((impu) => impu.startsWith('tel:'))
+  return identities
+    .filter((impu) => impu === sip || impu === tel)
+    .map((impu) => `<${impu}>`)
+    .join(', ')
+}
+
+/** Finds the IMPI, the IMSI in it, and the random part of the B-TID, raw or percent-encoded, in any letter case. */
+function privateIdentityFinder({ btid, impi }: Grant): (value: string) => boolean {
+  const [rand = ''] = btid.split('@', 1)
+  const imsi = /^[0-9]{14,15}(?=@)/.exec(impi ?? '')?.[0]
+  const needles = [rand, impi, imsi].flatMap((needle) => (needle ? [needle.toLowerCase()] : []))
+  return (value) => {
+    const forms = [value.toLowerCase()]
+    for (let form = value; form.includes('%') && forms.length < 4; ) {
+      form = form.replace(/%([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
+      forms.push(form.toLowerCase())
+    }
+    return forms.some((form) => needles.some((needle) => form.includes(needle)))
+  }
+}
