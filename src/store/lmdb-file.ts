@@ -1,0 +1,148 @@
+import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs'
+import { type Database, open, type RootDatabase } from 'lmdb'
+import { GbaError } from '../errors.ts'
+
+/** Keys and values are octets; nothing is interpreted by the engine. */
+export type LmdbDatabase = Database<Uint8Array, Uint8Array>
+
+const OCTETS = { encoding: 'binary', keyEncoding: 'binary' } as const
+
+export interface LmdbFileOptions {
+  readonly path: string
+  /** false: a commit survives this process but perhaps not a loss of power; the file may then be unreadable. */
+  readonly durable: boolean
+  /** Below this much free space on the file system nothing is written. */
+  readonly minFreeBytes: number
+  /** Octets free to this user there. */
+  readonly freeBytes: () => number
+}
+
+/**
+ * One LMDB file with several databases, shared by the threads and processes of a host.
+ * Everything is synchronous: a write has committed when it returns. The engine must never meet a full disk: one failed
+ * page write, in any of its modes, spoils its memory and aborts the process some calls later. So free space is looked
+ * at inside each transaction, and once a commit has failed the file is read-only until the process restarts.
+ */
+export class LmdbFile {
+  readonly #root: RootDatabase<Uint8Array, Uint8Array>
+  readonly #options: LmdbFileOptions
+  #failure: unknown
+  #closed = false
+
+  constructor(options: LmdbFileOptions) {
+    this.#options = options
+    const { path, durable } = options
+    if (!existsSync(path)) this.#checkSpace()
+    const settings = { ...OCTETS, path, noSubdir: true, maxDbs: 16, permissionsMode: 0o600 }
+    // With overlappingSync, the engine's default, a synchronous write returns before it is on the disk.
+    this.#root = this.#translate(() => open({ ...settings, overlappingSync: false, noSync: !durable }))
+  }
+
+  /** Opens the database of that name, which is made when missing. */
+  database(name: string): LmdbDatabase {
+    return this.#translate(() => {
+      const existing = { ...OCTETS, name, create: false }
+      const there: LmdbDatabase | undefined = this.#root.openDB<Uint8Array, Uint8Array>(existing)
+      if (there !== undefined) return there
+      this.#checkSpace()
+      return this.#root.openDB<Uint8Array, Uint8Array>({ ...OCTETS, name })
+    })
+  }
+
+  /** Runs `action` on what was last committed by anybody. */
+  read<T>(action: () => T): T {
+    this.#checkOpen()
+    return this.#translate(() => {
+      this.#root.resetReadTxn()
+      return action()
+    })
+  }
+
+  /**
+   * Runs `action` as one transaction that no other can overlap. When it throws, nothing has changed.
+   * @throws GbaError STORE_UNAVAILABLE when the disk is nearly full or the engine fails; what `action` throws, as it is
+   */
+  write<T>(action: () => T): T {
+    this.#checkOpen()
+    if (this.#failure !== undefined) throw this.#unavailable('a write failed: restart', this.#failure)
+    let committing = false
+    try {
+      return this.#translate(() =>
+        this.#root.transactionSync(() => {
+          this.#checkSpace()
+          const result = action()
+          committing = true
+          return result
+        }),
+      )
+    } catch (error) {
+      if (committing) this.#failure = error
+      throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#root.close()
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw this.#unavailable('it is closed')
+  }
+
+  #checkSpace(): void {
+    const { minFreeBytes, freeBytes } = this.#options
+    const free = freeBytes()
+    if (free >= minFreeBytes) return
+    throw this.#unavailable(`read-only while its disk has ${free} octets free, fewer than ${minFreeBytes}: make room`)
+  }
+
+  #translate<T>(action: () => T): T {
+    try {
+      return action()
+    } catch (error) {
+      throw isEngineError(error) ? this.#unavailable(error.message, error) : error
+    }
+  }
+
+  #unavailable(detail: string, cause?: unknown): GbaError {
+    return new GbaError('STORE_UNAVAILABLE', `${this.#options.path}: ${detail}`, { cause })
+  }
+}
+
+/** The engine numbers its errors; Node and we name ours. */
+const isEngineError = (error: unknown): error is Error =>
+  error instanceof Error && 'code' in error && typeof error.code === 'number'
+
+/** A number from zero up as 8 octets that sort as the numbers do. */
+export function sortable(number: number): Uint8Array {
+  if (!(number >= 0)) throw new RangeError('only numbers from zero up sort as octets')
+  const octets = new Uint8Array(8)
+  new DataView(octets.buffer).setFloat64(0, number)
+  return octets
+}
+
+export function entryCount(database: LmdbDatabase): number {
+  const stats: { readonly entryCount?: number } = database.getStats()
+  return stats.entryCount ?? 0
+}
+
+/** Octets free to this user on the file system that holds `path`. */
+export function freeBytesAt(path: string): number {
+  const { bavail, bsize } = statfsSync(path)
+  return bavail * bsize
+}
+
+/** Makes the directory for this user alone; one that is there must not be writable by others. */
+export function makePrivateDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const detail = `store directory ${directory} cannot be made: make it, owned by this user, or name another`
+    throw new GbaError('STORE_UNAVAILABLE', detail, { cause })
+  }
+  if ((statSync(directory).mode & 0o022) !== 0) {
+    throw new GbaError('STORE_UNAVAILABLE', `store directory ${directory} is writable by others: chmod go-w it`)
+  }
+}

@@ -1,0 +1,134 @@
+import { hash } from 'node:crypto'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { concat, type EpochMs } from '../core/bytes.ts'
+import { corrupted } from './faults.ts'
+import { MIN_FREE_BYTES } from './lmdb-environment.ts'
+import { entryCount, freeBytesAt, LmdbFile, makePrivateDirectory, sortable } from './lmdb-file.ts'
+import { checkNc, decodeNcWindow, encodeNcWindow, type NcWindow, openNcWindow, useNc } from './nc-window.ts'
+import type { NonceLedger } from './store.ts'
+
+export interface LmdbNonceLedgerOptions {
+  /** Made with mode 0700 when missing. */
+  readonly directory: string
+  readonly maxNonces: number
+  /** Floor of a ledger that begins now: nonces minted up to then are forgotten. */
+  readonly startedAt: EpochMs
+  readonly minFreeBytes?: number
+  readonly freeBytes?: () => number
+  /** Names the boot of this host; undefined where the system tells none. */
+  readonly bootId?: string | undefined
+}
+
+/**
+ * The ledger that all threads and processes of a host share; the rules are those of `memoryNonceLedger`.
+ * Its commits are not flushed, which makes them an order of magnitude cheaper: they survive a killed process, and a new
+ * boot of the host begins a new file with a new floor, so what a loss of power took is forgotten, never accepted.
+ * Where the system does not tell its boots apart, commits are flushed and the file goes on.
+ */
+export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & { close(): Promise<void> } {
+  const { directory, maxNonces, minFreeBytes = MIN_FREE_BYTES, freeBytes = () => freeBytesAt(directory) } = options
+  const bootId = 'bootId' in options ? options.bootId : bootIdOfHost()
+  makePrivateDirectory(directory)
+  const name = bootId === undefined ? 'nonces.mdb' : `nonces-${bootId}.mdb`
+  removeOtherBoots(directory, name)
+  const file = new LmdbFile({ path: join(directory, name), durable: bootId === undefined, minFreeBytes, freeBytes })
+  const records = file.database('nonces') // sha256(nonce) -> checksum (4) ‖ window
+  const order = file.database('order') // mintedAt (8) ‖ key of the record -> expiresAt (8)
+  const marks = file.database('marks')
+  const floorKey = Buffer.from('floor')
+  file.write(() => {
+    if (marks.get(floorKey) === undefined) marks.putSync(floorKey, sortable(options.startedAt))
+  })
+
+  function readWindow(key: Uint8Array): NcWindow | undefined {
+    const record = records.get(key)
+    if (record === undefined) return undefined
+    const window = record.subarray(4)
+    if (record.length < 4 || viewOf(record).getUint32(0) !== checksum(key, window)) throw corrupted('nonce')
+    return decodeNcWindow(window)
+  }
+  function writeWindow(key: Uint8Array, window: NcWindow): void {
+    const octets = encodeNcWindow(window)
+    const sum = new Uint8Array(4)
+    viewOf(sum).setUint32(0, checksum(key, octets))
+    records.putSync(key, concat(sum, octets))
+  }
+  function floor(): EpochMs {
+    const mark = marks.get(floorKey)
+    if (mark?.length !== 8) throw corrupted('nonce floor')
+    return viewOf(mark).getFloat64(0)
+  }
+  function oldest():
+    | { readonly entry: Uint8Array; readonly mintedAt: EpochMs; readonly expiresAt: EpochMs }
+    | undefined {
+    for (const { key: entry, value } of order.getRange({ start: new Uint8Array(8), limit: 1 })) {
+      return { entry, mintedAt: viewOf(entry).getFloat64(0), expiresAt: viewOf(value).getFloat64(0) }
+    }
+    return undefined
+  }
+  function forget(entry: Uint8Array): void {
+    marks.putSync(floorKey, sortable(Math.max(floor(), viewOf(entry).getFloat64(0))))
+    order.removeSync(entry)
+    records.removeSync(entry.subarray(8))
+  }
+  function forgetExpired(now: EpochMs): void {
+    for (let left = 2; left > 0; left--) {
+      const head = oldest()
+      if (head === undefined || now < head.expiresAt) return
+      forget(head.entry)
+    }
+  }
+  /** @returns false when the nonce is older than all that a full ledger holds: then it is the one to go */
+  function makeRoom(mintedAt: EpochMs): boolean {
+    const head = entryCount(records) < maxNonces ? undefined : oldest()
+    if (head === undefined) return maxNonces > 0
+    if (mintedAt <= head.mintedAt) return false
+    forget(head.entry)
+    return true
+  }
+
+  return {
+    async use({ nonce, mintedAt, expiresAt }, nc, now) {
+      checkNc(nc)
+      if (now >= expiresAt) return 'forgotten'
+      const key = hash('sha256', nonce, 'buffer')
+      return file.write(() => {
+        const window = readWindow(key)
+        if (window !== undefined) {
+          if (!useNc(window, nc)) return 'reused'
+          writeWindow(key, window)
+          return 'accepted'
+        }
+        forgetExpired(now)
+        if (mintedAt <= floor() || !makeRoom(mintedAt)) return 'forgotten'
+        order.putSync(concat(sortable(mintedAt), key), sortable(expiresAt))
+        writeWindow(key, openNcWindow(nc))
+        return 'accepted'
+      })
+    },
+    close: () => file.close(),
+  }
+}
+
+/** Linux's name for the time since it started; containers share their host's, as they share its page cache. */
+function bootIdOfHost(): string | undefined {
+  try {
+    return /^[0-9a-f-]{36}$/.exec(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())?.[0]
+  } catch {
+    return undefined
+  }
+}
+
+function removeOtherBoots(directory: string, name: string): void {
+  for (const other of readdirSync(directory)) {
+    if (/^nonces(-.*)?\.mdb(-lock)?$/.test(other) && other !== name && other !== `${name}-lock`) {
+      rmSync(join(directory, other), { force: true })
+    }
+  }
+}
+
+const checksum = (key: Uint8Array, window: Uint8Array): number => crc32(window, crc32(key))
+
+const viewOf = (octets: Uint8Array): DataView => new DataView(octets.buffer, octets.byteOffset, octets.length)

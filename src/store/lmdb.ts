@@ -1,0 +1,81 @@
+import { concat, fromUtf8, octetsOf, utf8 } from '../core/bytes.ts'
+import { corrupted, full } from './faults.ts'
+import type { LmdbEnvironment } from './lmdb-environment.ts'
+import { entryCount } from './lmdb-file.ts'
+import { recordKey, seal, unseal } from './seal.ts'
+import type { DocumentStore, SqnStore, StoredDocument } from './store.ts'
+
+export { lmdbBootstrapStore } from './lmdb-bootstraps.ts'
+export { type LmdbEnvironment, type LmdbOptions, openLmdb } from './lmdb-environment.ts'
+
+/** Sequence numbers in LMDB: durable when `update` resolves. Its `next` runs inside the transaction. */
+export function lmdbSqnStore({ file, keys }: LmdbEnvironment): SqnStore {
+  const database = 'sqns'
+  const sqns = file.database(database)
+  return {
+    async update(impi, next) {
+      const key = recordKey(keys, database, impi)
+      return file.write(() => {
+        const sealed = sqns.get(key)
+        const current = sealed && unseal(keys, { database, key }, sealed)
+        if (sealed !== undefined && current === undefined) throw corrupted('SQN')
+        const sqn = octetsOf('SQN', next(current && Uint8Array.from(current)), 6)
+        sqns.putSync(key, seal(keys, { database, key }, sqn))
+        return sqn
+      })
+    },
+  }
+}
+
+/** The lab's documents in LMDB: durable when `update` resolves. Its `next` runs inside the transaction. */
+export function lmdbDocumentStore(
+  { file, keys }: LmdbEnvironment,
+  { maxDocuments = 1_000_000 }: { readonly maxDocuments?: number } = {},
+): DocumentStore {
+  const database = 'documents'
+  const documents = file.database(database)
+
+  function open(key: Uint8Array, sealed: Uint8Array | undefined): StoredDocument | undefined {
+    if (sealed === undefined) return undefined
+    const value = unseal(keys, { database, key }, sealed)
+    if (value === undefined) throw corrupted('document')
+    return decodeDocument(value)
+  }
+
+  return {
+    async find(documentSelector) {
+      const key = recordKey(keys, database, documentSelector)
+      return open(
+        key,
+        file.read(() => documents.get(key)),
+      )
+    },
+    async update(documentSelector, next) {
+      const key = recordKey(keys, database, documentSelector)
+      file.write(() => {
+        const current = open(key, documents.get(key))
+        const document = next(current)
+        if (document === undefined) {
+          if (current !== undefined) documents.removeSync(key)
+          return
+        }
+        if (current === undefined && entryCount(documents) >= maxDocuments) throw full('document store', maxDocuments)
+        documents.putSync(key, seal(keys, { database, key }, encodeDocument(document)))
+      })
+    },
+  }
+}
+
+/** Length of the JSON (4) ‖ JSON ‖ body. */
+function encodeDocument({ body, ...rest }: StoredDocument): Uint8Array {
+  const json = utf8(JSON.stringify(rest))
+  const length = new Uint8Array(4)
+  new DataView(length.buffer).setUint32(0, json.length)
+  return concat(length, json, body)
+}
+
+function decodeDocument(value: Uint8Array): StoredDocument {
+  const end = 4 + new DataView(value.buffer, value.byteOffset, value.length).getUint32(0)
+  const rest: Omit<StoredDocument, 'body'> = JSON.parse(fromUtf8(value.subarray(4, end)))
+  return { ...rest, body: Uint8Array.from(value.subarray(end)) }
+}

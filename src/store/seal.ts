@@ -1,0 +1,85 @@
+import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
+import { concat, utf8 } from '../core/bytes.ts'
+import type { Secret } from '../core/secret.ts'
+
+/** The keys that seal values at rest. */
+export interface SealKeys {
+  /** Key of the names under which records are kept, 32 octets; it outlives every rotation. */
+  readonly index: Secret
+  /** The key that seals; every one in `keys` opens. */
+  readonly current: number
+  /** By key id, an unsigned 32-bit number; 32 octets each. */
+  readonly keys: ReadonlyMap<number, Secret>
+}
+
+/** Where a sealed value belongs: it opens nowhere else. */
+export interface SealPlace {
+  /** The database, e.g. 'bootstraps'. */
+  readonly database: string
+  readonly key: Uint8Array
+  /** Octets kept in the clear beside the value and bound to it. */
+  readonly header?: Uint8Array
+}
+
+const VERSION = 1
+const HEAD = 5 // version, key id
+const IV = 12
+const TAG = 16
+
+/** Octets that sealing adds to a value. */
+export const SEAL_OVERHEAD = HEAD + IV + TAG
+
+/**
+ * Seals a value with AES-256-GCM: version ‖ key id (4) ‖ IV (12) ‖ tag (16) ‖ ciphertext.
+ * Every place has a key of its own, derived from the sealing key, so that random IVs stay safe for any number of
+ * records: the limit of 2^32 values under one key counts per record instead of per store.
+ */
+export function seal({ keys, current }: SealKeys, place: SealPlace, value: Uint8Array): Uint8Array {
+  const key = keys.get(current)
+  if (key === undefined) throw new RangeError('no key has the current key id')
+  const head = new Uint8Array(HEAD)
+  head[0] = VERSION
+  new DataView(head.buffer).setUint32(1, current)
+  const context = contextOf(place)
+  const iv = randomBytes(IV)
+  const cipher = createCipheriv('aes-256-gcm', keyOf(key, context), iv)
+  cipher.setAAD(concat(head, context))
+  const ciphertext = concat(cipher.update(value), cipher.final())
+  return concat(head, iv, cipher.getAuthTag(), ciphertext)
+}
+
+/** The value, or undefined when it was not sealed for this place under one of these keys, or was changed since. */
+export function unseal({ keys }: SealKeys, place: SealPlace, sealed: Uint8Array): Uint8Array | undefined {
+  if (sealed.length < SEAL_OVERHEAD || sealed[0] !== VERSION) return undefined
+  const key = keys.get(new DataView(sealed.buffer, sealed.byteOffset, sealed.length).getUint32(1))
+  if (key === undefined) return undefined
+  const context = contextOf(place)
+  const decipher = createDecipheriv('aes-256-gcm', keyOf(key, context), sealed.subarray(HEAD, HEAD + IV))
+  decipher.setAAD(concat(sealed.subarray(0, HEAD), context))
+  decipher.setAuthTag(sealed.subarray(HEAD + IV, SEAL_OVERHEAD))
+  const value = decipher.update(sealed.subarray(SEAL_OVERHEAD))
+  try {
+    decipher.final()
+  } catch {
+    return undefined
+  }
+  return value
+}
+
+/**
+ * The name under which a record is kept: a keyed hash of 32 octets, so that no identity lies in the clear on the disk
+ * and no selector is too long for a key.
+ */
+export function recordKey({ index }: SealKeys, database: string, name: string): Uint8Array {
+  return createHmac('sha256', index.expose(32)).update(`${database}\0${name}`).digest()
+}
+
+/** Unambiguous: every part comes with its length. */
+function contextOf({ database, key, header = new Uint8Array(0) }: SealPlace): Uint8Array {
+  return concat(
+    ...[utf8(database), key, header].flatMap((part) => [Uint8Array.of(part.length >>> 8, part.length), part]),
+  )
+}
+
+const keyOf = (key: Secret, context: Uint8Array): Uint8Array =>
+  createHmac('sha256', key.expose(32)).update(context).digest()

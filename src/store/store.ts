@@ -1,0 +1,96 @@
+import type { EpochMs } from '../core/bytes.ts'
+import type { Guss } from '../core/guss.ts'
+import type { Btid, Impi, Tmpi } from '../core/identity.ts'
+import type { Secret } from '../core/secret.ts'
+import type { GbaType } from '../zn/port.ts'
+
+/** One bootstrapping run, as the BSF keeps it. */
+export interface Bootstrap {
+  readonly btid: Btid
+  readonly impi: Impi
+  readonly rand: Uint8Array
+  readonly ks: Secret
+  readonly createdAt: EpochMs
+  readonly expiresAt: EpochMs
+  readonly gbaType: GbaType
+  readonly tmpi?: Tmpi
+  readonly guss?: Guss
+}
+
+/**
+ * Every store here but OnceStore, which hands its value over, keeps copies: what a caller does to its octets and keys
+ * afterwards, wiping included, changes nothing.
+ * Every method may throw GbaError STORE_UNAVAILABLE: full, out of reach, or a record changed at rest.
+ */
+export interface BootstrapStore {
+  /**
+   * Resolves once every reader of this store can see the entry, and the entry survives a crash where the store does.
+   * A full store refuses a new entry rather than lose a live one.
+   */
+  put(entry: Bootstrap): Promise<void>
+  /** The entry, or undefined when absent or when `now >= expiresAt`. */
+  find(btid: Btid, now: EpochMs): Promise<Bootstrap | undefined>
+  /** The private identity behind a TMPI of a live bootstrap, or undefined. */
+  findImpi(tmpi: Tmpi, now: EpochMs): Promise<Impi | undefined>
+  remove(btid: Btid): Promise<void>
+  /** Drops what has expired. @returns how many bootstraps went */
+  sweep(now: EpochMs): Promise<number>
+}
+
+/** Challenges on Ub that wait for their one answer. */
+export interface OnceStore<Value> {
+  /** A full store refuses a new value rather than lose a live one: strangers fill it. */
+  put(key: string, value: Value, expiresAt: EpochMs): Promise<void>
+  /** The value for exactly one caller; undefined for every other, when absent, and when `now >= expiresAt`. */
+  take(key: string, now: EpochMs): Promise<Value | undefined>
+}
+
+/** A nonce whose response has verified: only such a nonce gets state. */
+export interface UsedNonce {
+  readonly nonce: string
+  readonly mintedAt: EpochMs
+  readonly expiresAt: EpochMs
+}
+
+/**
+ * Which nonce counts were used. `accepted` for exactly one caller per (nonce, nc), in any order within a window of
+ * `NC_WINDOW` below the highest seen; `reused` for every other caller and for what lies below the window;
+ * `forgotten` when the ledger cannot vouch for the nonce (it restarted or evicted since the nonce was minted, or
+ * `now >= expiresAt`): the caller then asks for a fresh nonce and never accepts.
+ * The caller has checked the nonce's origin and the response; `nc` is an unsigned 32-bit number, RangeError otherwise.
+ */
+export interface NonceLedger {
+  use(nonce: UsedNonce, nc: number, now: EpochMs): Promise<'accepted' | 'reused' | 'forgotten'>
+}
+
+/** How far below the highest nonce count an unused one is still accepted. */
+export const NC_WINDOW = 1024
+
+/** The HSS stub's sequence numbers. */
+export interface SqnStore {
+  /**
+   * Applies `next` to the stored SQN (undefined at first) and stores the result before resolving. Atomic per IMPI.
+   * When `next` throws, nothing changes and the error passes through.
+   */
+  update(impi: Impi, next: (sqn: Uint8Array | undefined) => Uint8Array): Promise<Uint8Array>
+}
+
+export interface StoredDocument {
+  readonly body: Uint8Array
+  readonly contentType: string
+  /** Opaque, without quotation marks. */
+  readonly etag: string
+}
+
+/** Documents of the lab's XCAP server, by document selector. */
+export interface DocumentStore {
+  find(documentSelector: string): Promise<StoredDocument | undefined>
+  /**
+   * Writes `next(current)`: a document, or undefined to delete. Atomic per document.
+   * When `next` throws, nothing changes and the error passes through.
+   */
+  update(
+    documentSelector: string,
+    next: (current: StoredDocument | undefined) => StoredDocument | undefined,
+  ): Promise<void>
+}

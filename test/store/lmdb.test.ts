@@ -1,0 +1,73 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  type LmdbEnvironment,
+  lmdbBootstrapStore,
+  lmdbDocumentStore,
+  lmdbSqnStore,
+  openLmdb,
+} from '../../src/store/lmdb.ts'
+import { LmdbFile } from '../../src/store/lmdb-file.ts'
+import { lmdbNonceLedger } from '../../src/store/lmdb-nonce-ledger.ts'
+import type { NonceLedger } from '../../src/store/store.ts'
+import type { Adapter, Opened } from '../contract/adapter.ts'
+import { bootstrapStoreContract } from '../contract/bootstrap-store.ts'
+import { documentStoreContract } from '../contract/document-store.ts'
+import { nonceLedgerContract } from '../contract/nonce-ledger.ts'
+import { sqnStoreContract } from '../contract/sqn-store.ts'
+import { aDirectory, atRest } from './directory.ts'
+
+/** `database` is the one whose records the contract tampers with. */
+function inLmdb<Store, Bounds>(
+  database: string,
+  make: (environment: LmdbEnvironment, bounds: Bounds) => Store,
+): Adapter<Store, Bounds> {
+  async function open(directory: string, bounds: Bounds): Promise<Opened<Store>> {
+    const environment = openLmdb({ directory })
+    const store = make(environment, bounds)
+    return {
+      store,
+      close: () => environment.close(),
+      reopen: async () => {
+        await environment.close()
+        return open(directory, bounds)
+      },
+      rest: atRest(directory, environment.file, environment.file.database(database)),
+    }
+  }
+  return { name: 'LMDB', open: (bounds) => open(aDirectory(), bounds) }
+}
+
+const kept = { survivesRestart: true, sealsAtRest: true }
+bootstrapStoreContract(inLmdb('bootstraps', lmdbBootstrapStore), kept)
+sqnStoreContract(
+  inLmdb('sqns', (environment) => lmdbSqnStore(environment)),
+  kept,
+)
+documentStoreContract(inLmdb('documents', lmdbDocumentStore), kept)
+
+interface LedgerBounds {
+  readonly maxNonces: number
+  readonly startedAt: number
+}
+const ledgers: Adapter<NonceLedger, LedgerBounds> = { name: 'LMDB', open: (bounds) => openLedger(aDirectory(), bounds) }
+
+async function openLedger(directory: string, bounds: LedgerBounds): Promise<Opened<NonceLedger>> {
+  const ledger = lmdbNonceLedger({ directory, ...bounds })
+  const [name = ''] = readdirSync(directory).filter((file) => file.endsWith('.mdb'))
+  const file = new LmdbFile({ path: join(directory, name), durable: false, minFreeBytes: 0, freeBytes: () => 1 })
+  return {
+    store: ledger,
+    close: async () => {
+      await file.close()
+      await ledger.close()
+    },
+    reopen: async () => {
+      await ledger.close()
+      return openLedger(directory, { ...bounds, startedAt: 2_500 })
+    },
+    rest: atRest(directory, file, file.database('nonces')),
+  }
+}
+
+nonceLedgerContract(ledgers, { survivesRestart: true, checksAtRest: true, runs: 10 })
