@@ -1,0 +1,78 @@
+import type { EpochMs } from '../core/bytes.ts'
+import { type FaultCode, GbaError } from '../errors.ts'
+import type { Bia, Bir, KeySource } from './port.ts'
+
+export interface KeyCacheOptions {
+  readonly now: () => EpochMs
+  /** How long settings are believed before the BSF is asked again. */
+  readonly ussMaxAgeS: number
+  /** How long a B-TID stays unknown without asking again. */
+  readonly unknownBtidCacheS: number
+  readonly maxEntries: number
+  /** Told of every request that went to the BSF; the fault where it failed. */
+  readonly onFetch?: (bir: Bir, code: FaultCode | undefined) => void
+}
+
+interface Cached {
+  readonly bia: Bia
+  readonly until: EpochMs
+}
+
+/**
+ * A key source that asks once: one fetch in flight per (B-TID, NAF_Id), answers kept until the key or the settings
+ * end, unknown B-TIDs for seconds. A key is never returned at or after its expiry. Bounded: the least recently used
+ * entry goes, and unknown B-TIDs have a bound of their own, so that inventing them evicts no key.
+ */
+export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeySource {
+  const { now, maxEntries } = options
+  const known = new Map<string, Cached>()
+  const unknown = new Map<string, EpochMs>()
+  const inFlight = new Map<string, Promise<Bia>>()
+
+  async function ask(key: string, bir: Bir): Promise<Bia> {
+    try {
+      const bia = await source.fetch(bir)
+      if (bia.expiresAt <= now()) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF sent an expired key')
+      remember(known, key, { bia, until: Math.min(bia.expiresAt, now() + options.ussMaxAgeS * 1000) }, maxEntries)
+      options.onFetch?.(bir, undefined)
+      return bia
+    } catch (error) {
+      options.onFetch?.(bir, error instanceof GbaError ? error.code : 'INTERNAL')
+      if (error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN') {
+        known.delete(key)
+        remember(unknown, key, now() + options.unknownBtidCacheS * 1000, maxEntries)
+      }
+      throw error
+    }
+  }
+
+  return {
+    async fetch(bir) {
+      const key = `${bir.btid} ${bir.nafFqdn} ${bir.uaProtocolId} ${bir.gbaUAware} ${bir.gsids.join(',')}`
+      const cached = known.get(key)
+      if (cached && now() < cached.until) {
+        known.delete(key)
+        known.set(key, cached)
+        return cached.bia
+      }
+      if (now() < (unknown.get(key) ?? 0)) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
+      const pending = inFlight.get(key)
+      if (pending) return pending
+      const asked = ask(key, bir).finally(() => inFlight.delete(key))
+      inFlight.set(key, asked)
+      return asked
+    },
+    async close() {
+      await source.close?.()
+    },
+  }
+}
+
+function remember<Value>(map: Map<string, Value>, key: string, value: Value, maxEntries: number): void {
+  map.delete(key)
+  if (map.size >= maxEntries) {
+    const oldest = map.keys().next().value
+    if (oldest !== undefined) map.delete(oldest)
+  }
+  map.set(key, value)
+}

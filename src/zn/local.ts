@@ -1,0 +1,12 @@
+import type { EpochMs } from '../core/bytes.ts'
+import type { BootstrapStore } from '../store/store.ts'
+import { answerBir, checkNaf, type NafEntry } from './answer.ts'
+import type { KeySource } from './port.ts'
+
+/** Zn within one process: the AP and the BSF are the same program. The rules are those of the wire. */
+export const localKeySource = (bootstraps: BootstrapStore, naf: NafEntry, now: () => EpochMs): KeySource => ({
+  async fetch(bir) {
+    checkNaf(naf, bir)
+    return answerBir(naf, bir, await bootstraps.find(bir.btid, now()), now())
+  },
+})
