@@ -10,8 +10,9 @@ export interface IntendedIdentity {
 
 /**
  * Reads X-3GPP-Intended-Identity: one identity, in quotation marks.
- * Deviation: without quotation marks (GBA_ME emulator, two XCAP clients, 2026) or in angle brackets (mission critical
- * clients, 2026); each is named in `quirk`, so that a strict profile can refuse it.
+ * Deviation: without quotation marks (a GBA_ME emulator, an XDM client, an IMS client; code read in 2026), or in angle
+ * brackets (a mission critical server strips them, so somebody sends them). Each is named in `quirk`, so that a strict
+ * profile can refuse it.
  * Reading: no escapes between the quotation marks, since no identity needs one and readers differ over them; a bare
  * comma always means a list, though a SIP user part may hold one.
  * @param values  the field values, one entry for each header line
