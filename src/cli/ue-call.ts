@@ -3,7 +3,6 @@ import { concat, utf8 } from '../core/bytes.ts'
 import { type CurlRequest, curlLine } from '../ue/curl-line.ts'
 import { UeError } from '../ue/fault.ts'
 import { createUe, type UeCredentials, type UeResponse } from '../ue/flow.ts'
-import { standardProfile } from '../ue/profile.ts'
 import { loadSim } from '../ue/sim.ts'
 import { fileState, stateFileOf } from '../ue/state-file.ts'
 import { formatExchange } from '../ue/trace.ts'
@@ -24,7 +23,8 @@ export async function perform(call: Call, io: Io): Promise<number> {
     connect: call.connect,
     uaId: call.uaId,
     insecure: values.insecure ?? false,
-    rspauth: values['require-rspauth'] ? 'require' : 'if-present',
+    profile: call.profile,
+    ...(values['require-rspauth'] && { rspauth: 'require' }),
     ...(caFile !== undefined && { ca: await contentOf(caFile, 'CA_UNREADABLE') }),
     ...(values.bsf !== undefined && { bsf: values.bsf }),
     ...(values.verbose && { observer: (exchange) => io.stderr.write(formatExchange(exchange)) }),
@@ -71,14 +71,14 @@ type Around = Pick<CurlRequest, 'connect' | 'caFile'>
 
 /** The curl line instead of the request. */
 function printCurl(call: Call, credentials: UeCredentials, around: Around, io: Io): void {
-  const { values, url, method, data, upload } = call
+  const { values, url, method, data, upload, profile } = call
   const identity = values['intended-identity']
   const named = new Set(call.headers.map(([name]) => name.toLowerCase()))
   const ours: [string, string][] = [
-    ['User-Agent', `${standardProfile.userAgent} 3gpp-gba`],
+    ['User-Agent', `${profile.userAgent} 3gpp-gba`],
     ...(identity === undefined
       ? []
-      : [['X-3GPP-Intended-Identity', standardProfile.formatIntendedIdentity(identity)] satisfies [string, string]]),
+      : [['X-3GPP-Intended-Identity', profile.formatIntendedIdentity(identity)] satisfies [string, string]]),
   ]
   const headers = [...ours.filter(([name]) => !named.has(name.toLowerCase())), ...call.headers].map(([name, value]) =>
     value === '' ? `${name};` : `${name}:${value === undefined ? '' : ` ${value}`}`,

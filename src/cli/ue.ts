@@ -2,6 +2,8 @@ import { basename } from 'node:path'
 import type { Qop } from '../core/digest.ts'
 import { parseUaProtocolId, type UaProtocolId } from '../core/naf-id.ts'
 import { UeError } from '../ue/fault.ts'
+import type { UeProfile } from '../ue/profile.ts'
+import { PROFILE_NAMES, PROFILES } from '../ue/profiles.ts'
 import { type ConnectRule, parseConnectTo, parseUeUrl, type UeUrl } from '../ue/url.ts'
 import { xcapMediaType } from '../ue/xcap-media-type.ts'
 import type { Command } from './command.ts'
@@ -38,9 +40,10 @@ as with curl:
   -m, --max-time SECONDS   for everything together
 
 GBA:
-      --qop auth|auth-int  default: auth-int where offered
+      --profile NAME       behave as standard (default), android, gba-me, curl or strict does
+      --qop auth|auth-int  default: auth-int where offered, unless the profile differs
       --intended-identity ID
-                           send X-3GPP-Intended-Identity, in quotation marks
+                           send X-3GPP-Intended-Identity, in quotation marks unless the profile differs
       --bsf URL            in place of the SIM's or the one by the name rule
       --ua-id ID           tls-suite (default: 010001yyzz of the connection's suite) or 10 hex digits
       --new-bootstrap      bootstrap first, whatever is held
@@ -91,6 +94,7 @@ const read = (args: string[]) =>
       cacert: { type: 'string' },
       'connect-to': { type: 'string', multiple: true },
       'max-time': { type: 'string', short: 'm' },
+      profile: { type: 'string', default: 'standard' },
       qop: { type: 'string' },
       'intended-identity': { type: 'string' },
       bsf: { type: 'string' },
@@ -116,6 +120,7 @@ export interface Call {
   readonly upload: string | undefined
   readonly headers: readonly (readonly [name: string, value: string | undefined])[]
   readonly connect: readonly ConnectRule[]
+  readonly profile: UeProfile
   readonly qop: Qop | undefined
   readonly uaId: 'tls-suite' | UaProtocolId
   readonly maxTimeMs: number | undefined
@@ -148,6 +153,7 @@ function callOf(values: Values, text: string | undefined, usualSim: string | und
     connect: (values['connect-to'] ?? []).map(
       (rule) => parseConnectTo(rule) ?? wrong(`--connect-to takes HOST1:PORT1:HOST2:PORT2, not '${rule}'`),
     ),
+    profile: profileOf(values.profile),
     qop: values.qop === undefined ? undefined : qopOf(values.qop),
     uaId:
       values['ua-id'] === 'tls-suite'
@@ -167,6 +173,11 @@ function headerOf(line: string): readonly [string, string | undefined] {
   if (name === undefined || (mark === ';' && value !== ''))
     throw new UsageError(`--header takes 'Name: value', not '${line}'`)
   return [name, mark === ';' ? '' : value.trim() === '' ? undefined : value.trim()]
+}
+
+function profileOf(text: string): UeProfile {
+  const name = PROFILE_NAMES.find((each) => each === text)
+  return name ? PROFILES[name] : wrong(`--profile takes one of ${PROFILE_NAMES.join(', ')}, not '${text}'`)
 }
 
 function qopOf(text: string): Qop {

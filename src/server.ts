@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TlsOptions } from 'node:tls'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
+import { headerValues } from './core/headers.ts'
+import { type FaultCode, PROBLEM_JSON, problemOf } from './errors.ts'
+
+/** Bounds that hold before a request is a request. */
+export interface ServerLimits {
+  readonly bodyBytes: number
+  readonly headerBytes: number
+  readonly headersTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+  readonly connections: number
+}
+
+export interface ServerOptions {
+  readonly log: FastifyBaseLogger
+  readonly limits: ServerLimits
+  /** undefined: plain HTTP. */
+  readonly tls?: TlsOptions | undefined
+  /** Told of what never became a request. */
+  readonly onRefused?: (code: FaultCode, requestId: string, status: number) => void
+}
+
+/** One Fastify server, with the framing limits that every role has. Every refusal is problem+json with a request id. */
+export function createServer({ log, limits, tls, onRefused }: ServerOptions): FastifyInstance {
+  const framing = {
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
+    // Node's own answer to a request without Host says nothing that could be found in a log: see checkFraming.
+    requireHostHeader: false,
+  }
+  const refuse = (socket: Socket, code: FaultCode, status: number) => {
+    // Who was told already, or is in the midst of an answer, would take these octets for something else.
+    if (!socket.writable || isAnswering(socket)) {
+      socket.destroy()
+      return
+    }
+    const requestId = randomUUID()
+    onRefused?.(code, requestId, status)
+    const body = JSON.stringify(problemOf(status, requestId))
+    socket.end(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_JSON}\r\n` +
+        `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    )
+    // A peer that neither reads nor closes keeps no connection.
+    const linger = setTimeout(() => socket.destroy(), LINGER_MS)
+    socket.once('close', () => clearTimeout(linger))
+  }
+  const common = {
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    requestIdHeader: false as const,
+    genReqId: () => randomUUID(),
+    bodyLimit: limits.bodyBytes,
+    // Fastify sets these on the server itself, over what Node's options say.
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    exposeHeadRoutes: false,
+    forceCloseConnections: 'idle' as const,
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
+      const [code, status] = CLIENT_ERRORS[error.code ?? ''] ?? (['UT_REQUEST_MALFORMED', 400] as const)
+      // A peer that went away, or with whom there is no TLS, is nobody to answer.
+      if (socket.destroyed || NOBODY_THERE.test(error.code ?? '')) socket.destroy()
+      else refuse(socket, code, status)
+    },
+    frameworkErrors: (_error: unknown, request: { readonly id: string }, reply: FastifyReply) => {
+      onRefused?.('UT_REQUEST_MALFORMED', request.id, 400)
+      void reply
+        .code(400)
+        .header('content-type', PROBLEM_JSON)
+        .send(Buffer.from(JSON.stringify(problemOf(400, request.id))))
+    },
+  }
+  const transport = tls ? { https: { ...tls, ...framing } } : { http: framing }
+  const server = Fastify({ ...common, ...transport } as FastifyServerOptions)
+  server.server.maxConnections = limits.connections
+  // What Node would answer itself, without a problem or a record. Expect counts for nothing: it is never passed on.
+  server.server.on('checkExpectation', (request, response) => server.server.emit('request', request, response))
+  server.server.on('connect', (_request, socket: Socket) => refuse(socket, 'UT_METHOD_NOT_ALLOWED', 405))
+  server.addHook('onRequest', async ({ raw }) => checkFraming(raw))
+  // A peer that stops reading its answer is cut off; the timer is the connection's, and each octet that goes resets it.
+  server.addHook('onSend', async (_request, reply) => void reply.raw.setTimeout(limits.requestTimeoutMs))
+  return server
+}
+
+/** How long a refused peer has to take its answer and close. */
+const LINGER_MS = 1000
+
+/** What Node's parser lets through and two servers could frame, or address, differently. */
+function checkFraming({ httpVersion, rawHeaders, headers }: IncomingMessage): void {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') malformed(`HTTP/${httpVersion}`)
+  const hosts = headerValues(rawHeaders, 'host').length
+  if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) malformed(`${hosts} Host headers`)
+  const coding = headers['transfer-encoding']
+  if (coding === undefined) return
+  if (httpVersion === '1.0') malformed('chunked under HTTP/1.0')
+  // Another coding under the chunks would reach a server as if it were the content.
+  if (coding.toLowerCase() !== 'chunked') malformed(`transfer coding ${coding}`)
+}
+
+/** For the error handler of each role, which has a code of its own for a malformed request. */
+function malformed(detail: string): never {
+  throw Object.assign(new Error(detail), { statusCode: 400 })
+}
+
+/** Whether a response has begun on this connection: Node keeps it there, and asks the same before it answers itself. */
+function isAnswering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
+  return socket._httpMessage?.headersSent === true
+}
+
+const NOBODY_THERE = /^(?:ECONNRESET$|ERR_SSL_|ERR_TLS_)/
+
+const CLIENT_ERRORS: Readonly<Record<string, readonly [FaultCode, number]>> = {
+  HPE_HEADER_OVERFLOW: ['UT_HEADERS_TOO_LARGE', 431],
+  ERR_HTTP_REQUEST_TIMEOUT: ['UT_REQUEST_TIMEOUT', 408],
+}

@@ -1,0 +1,58 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { Config } from './config/schema.ts'
+import { Secret } from './core/secret.ts'
+import { lmdbBootstrapStore, lmdbDocumentStore, lmdbSqnStore, openLmdb } from './store/lmdb.ts'
+import { lmdbNonceLedger } from './store/lmdb-nonce-ledger.ts'
+import { memoryBootstrapStore, memoryDocumentStore, memoryNonceLedger, memorySqnStore } from './store/memory.ts'
+import { secretFile } from './store/secret-file.ts'
+import type { BootstrapStore, DocumentStore, NonceLedger, SqnStore } from './store/store.ts'
+
+/** Everything that the roles of one process remember. */
+export interface State {
+  readonly bootstraps: BootstrapStore
+  readonly sqns: SqnStore
+  readonly documents: DocumentStore
+  readonly ledger: NonceLedger
+  /** Signs nonces; shared by all that serve one NAF. */
+  readonly nonceKey: Secret
+  /** Under which identities are hashed in what is written down. */
+  readonly pseudonymKey: Secret
+  close(): Promise<void>
+}
+
+const MAX_BOOTSTRAPS_IN_MEMORY = 1_000_000
+const MAX_NONCES = 1_000_000
+
+/** Opens the state that the configuration names. @throws GbaError STORE_UNAVAILABLE */
+export function openState({ store, ap }: Config): State {
+  const configured = ap?.challenge.nonceKeyFile
+  const nonceKeyFile = configured === '' ? undefined : configured
+  const startedAt = Date.now()
+  if (store.kind === 'memory') {
+    return {
+      bootstraps: memoryBootstrapStore({ maxEntries: MAX_BOOTSTRAPS_IN_MEMORY }),
+      sqns: memorySqnStore(),
+      documents: memoryDocumentStore(),
+      ledger: memoryNonceLedger({ maxNonces: MAX_NONCES, startedAt }),
+      nonceKey: nonceKeyFile === undefined ? new Secret(randomBytes(32)) : secretFile(nonceKeyFile),
+      pseudonymKey: new Secret(randomBytes(32)),
+      close: async () => {},
+    }
+  }
+  const { directory } = store
+  const environment = openLmdb({ directory })
+  const ledger = lmdbNonceLedger({ directory, maxNonces: MAX_NONCES, startedAt })
+  return {
+    bootstraps: lmdbBootstrapStore(environment),
+    sqns: lmdbSqnStore(environment),
+    documents: lmdbDocumentStore(environment),
+    ledger,
+    nonceKey: secretFile(nonceKeyFile ?? join(directory, 'nonce.key')),
+    pseudonymKey: secretFile(join(directory, 'pseudonym.key')),
+    close: async () => {
+      await ledger.close()
+      await environment.close()
+    },
+  }
+}
