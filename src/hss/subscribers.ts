@@ -1,9 +1,9 @@
+import { type Section, YamlPlace } from '../config/yaml-place.ts'
 import { fromHex, toHex } from '../core/bytes.ts'
 import type { Guss, Uss } from '../core/guss.ts'
 import { type Impi, type Impu, isTemporaryImpu, parseImpi, parseImpu, parseTmpi } from '../core/identity.ts'
 import { deriveOpc } from '../core/milenage.ts'
 import { Secret } from '../core/secret.ts'
-import { type Section, YamlPlace } from './yaml-place.ts'
 
 /** What the home network keeps of one subscriber. */
 export interface Subscriber {

@@ -1,6 +1,6 @@
 import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
-import { ConfigError } from '../config/config-error.ts'
-import { nearest, suggestion } from '../config/nearest.ts'
+import { ConfigError } from './config-error.ts'
+import { nearest, suggestion } from './nearest.ts'
 
 /** The keys of one section that are there; `given` is the section itself. */
 export type Section<Key extends string> = { readonly [K in Key]?: YamlPlace } & { readonly given: YamlPlace }
