@@ -18,12 +18,17 @@ interface Cached {
   readonly until: EpochMs
 }
 
+export interface KeyCache extends KeySource {
+  /** Lets go of every key whose time is over. */
+  sweep(): void
+}
+
 /**
  * A key source that asks once: one fetch in flight per (B-TID, NAF_Id), answers kept until the key or the settings
  * end, unknown B-TIDs for seconds. A key is never returned at or after its expiry. Bounded: the least recently used
  * entry goes, and unknown B-TIDs have a bound of their own, so that inventing them evicts no key.
  */
-export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeySource {
+export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeyCache {
   const { now, maxEntries } = options
   const known = new Map<string, Cached>()
   const unknown = new Map<string, EpochMs>()
@@ -61,6 +66,10 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       const asked = ask(key, bir).finally(() => inFlight.delete(key))
       inFlight.set(key, asked)
       return asked
+    },
+    sweep() {
+      for (const [key, { until }] of known) if (until <= now()) known.delete(key)
+      for (const [key, until] of unknown) if (until <= now()) unknown.delete(key)
     },
     async close() {
       await source.close?.()

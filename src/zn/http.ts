@@ -3,7 +3,7 @@ import { Agent, request } from 'undici'
 import type { EpochMs } from '../core/bytes.ts'
 import type { FaultCode } from '../errors.ts'
 import { GbaError } from '../errors.ts'
-import { formatBir, NBSP_GBA_PATH, parseBia } from './nbsp-gba.ts'
+import { formatBir, NBSP_GBA_PATH, parseBia, WRONG_URI_CAUSE } from './nbsp-gba.ts'
 import type { KeySource } from './port.ts'
 
 export interface HttpKeySourceOptions {
@@ -35,7 +35,7 @@ export function httpKeySource(options: HttpKeySourceOptions): KeySource {
   return {
     async fetch(bir) {
       const { status, text } = await post(url, JSON.stringify(formatBir(bir)), agent, timeoutMs)
-      if (status !== 200) throw new GbaError(codeOfStatus(status), `the BSF answered ${status}`)
+      if (status !== 200) throw new GbaError(codeOfAnswer(status, text), `the BSF answered ${status}`)
       const bia = parseBia(jsonOf(text), now(), options.assumedLifetimeS * 1000)
       if (!bia) throw new GbaError('ZN_ANSWER_MALFORMED', 'not a BootstrappingInfoResponse')
       return bia
@@ -68,14 +68,21 @@ async function post(url: string, body: string, dispatcher: Agent, timeoutMs: num
 }
 
 /**
- * Reading: TS 29.309 lists statuses, and its table of causes is not public text we have; the status alone decides.
- * 404 is the B-TID that the BSF does not (or no longer) know, 403 the NAF it does not trust.
+ * Reading: TS 29.309 lists statuses, and its table of causes is not public text we have; the status decides, but for a
+ * 404 that says the URI is wrong, or that is no problem at all: taken for an unknown B-TID it would send every UE to
+ * bootstrap anew because of a mistyped apiRoot. 403 is the NAF that the BSF does not trust.
  */
-function codeOfStatus(status: number): FaultCode {
-  if (status === 404) return 'ZN_BTID_UNKNOWN'
+function codeOfAnswer(status: number, text: string): FaultCode {
+  if (status === 404) return namesWrongUri(jsonOf(text)) ? 'ZN_ANSWER_MALFORMED' : 'ZN_BTID_UNKNOWN'
   if (status === 403 || status === 401) return 'ZN_NOT_AUTHORISED'
   if (status === 429 || status >= 500) return 'ZN_BSF_UNREACHABLE'
   return 'ZN_ANSWER_MALFORMED'
+}
+
+/** @see 3GPP TS 29.500 clause 5.2.7.2 (Rel-17) */
+function namesWrongUri(problem: unknown): boolean {
+  if (typeof problem !== 'object' || problem === null) return true
+  return 'cause' in problem && problem.cause === WRONG_URI_CAUSE
 }
 
 function jsonOf(text: string): unknown {

@@ -9,6 +9,9 @@ import type { Bia, Bir, GbaType } from './port.ts'
 /** @see 3GPP TS 29.309 clause 6.1.3 (Rel-18) */
 export const NBSP_GBA_PATH = '/nbsp-gba/v1/bootstrapping-info-retrieval'
 
+/** What a service says of a URI that it does not have. @see 3GPP TS 29.500 clause 5.2.7.2 (Rel-17) */
+export const WRONG_URI_CAUSE = 'RESOURCE_URI_STRUCTURE_NOT_FOUND'
+
 type Json = Readonly<Record<string, unknown>>
 
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -29,7 +32,11 @@ export function formatBir(bir: Bir): Json {
   }
 }
 
-/** @returns undefined for what is not a BootstrappingInfoRequest; unknown members are ignored */
+/**
+ * Reads a NAF's request; unknown members are ignored.
+ * @returns undefined for what is not a BootstrappingInfoRequest
+ * @see 3GPP TS 29.309 clause 6.1.6.2.2 (Rel-18)
+ */
 export function parseBir(value: unknown): Bir | undefined {
   if (!isObject(value) || typeof value.btId !== 'string' || !isObject(value.nafId)) return undefined
   const { nafFqdn, uaSecProtId } = value.nafId
@@ -62,6 +69,7 @@ export function formatBia(bia: Bia): Json {
  * Reads a BSF's answer strictly: a NAF must not work with half a key.
  * @param assumedLifetimeMs  used when the BSF names no expiry
  * @returns undefined for what is not a BootstrappingInfoResponse
+ * @see 3GPP TS 29.309 clause 6.1.6.2.3 (Rel-18)
  */
 export function parseBia(value: unknown, now: EpochMs, assumedLifetimeMs: number): Bia | undefined {
   if (!isObject(value)) return undefined

@@ -5,7 +5,7 @@ import { GbaError, PROBLEM_JSON } from '../errors.ts'
 import type { Audit } from '../observe/audit.ts'
 import type { BootstrapStore } from '../store/store.ts'
 import { answerBir, checkNaf, type NafEntry } from './answer.ts'
-import { formatBia, NBSP_GBA_PATH, parseBir } from './nbsp-gba.ts'
+import { formatBia, NBSP_GBA_PATH, parseBir, WRONG_URI_CAUSE } from './nbsp-gba.ts'
 
 /** A NAF and the certificate that proves it is this NAF: by fingerprint, or by a DNS name the Zn CA vouched for. */
 export interface RemoteNaf extends NafEntry {
@@ -23,7 +23,7 @@ export interface ZnOptions {
 /** The BSF's side of Zn: Nbsp_GBA over mutual TLS, closed to any NAF without an entry. @see 3GPP TS 29.309 clause 5.2.2 (Rel-18) */
 export default async function zn(scope: FastifyInstance, { nafs, bootstraps, audit, now }: ZnOptions) {
   scope.setErrorHandler(refuse)
-  scope.setNotFoundHandler((request, reply) => answer(request, reply, 404, undefined))
+  scope.setNotFoundHandler((request, reply) => answer(request, reply, 404, WRONG_URI_CAUSE))
   scope.post(NBSP_GBA_PATH, async (request, reply) => {
     const naf = nafOf(request, nafs)
     const bir = parseBir(request.body)

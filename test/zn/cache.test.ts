@@ -233,3 +233,17 @@ test('closing the cache closes what it asks', async () => {
   await cache.close?.()
   assert.equal(bsf.closed, 1)
 })
+
+test('a sweep lets go of every key whose time is over, and of no other', async () => {
+  const { cache, bsf, clock } = world({ ussMaxAgeS: 10 })
+  await cache.fetch(aBir(1))
+  clock.now += 5_000
+  await cache.fetch(aBir(2))
+  clock.now += 5_000
+  cache.sweep()
+  clock.now -= 5_000 // a clock that goes back shows what was kept
+  await cache.fetch(aBir(2))
+  assert.equal(bsf.asked, 2)
+  await cache.fetch(aBir(1))
+  assert.equal(bsf.asked, 3)
+})

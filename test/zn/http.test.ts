@@ -135,6 +135,16 @@ describe('a BSF over HTTP', () => {
     })
   }
 
+  for (const [what, body] of [
+    ['a page of some web server', '<html></html>'],
+    ['nothing', ''],
+    ['a problem that names a wrong URI', JSON.stringify({ status: 404, cause: 'RESOURCE_URI_STRUCTURE_NOT_FOUND' })],
+  ] as const) {
+    test(`that answers 404 with ${what} is at a wrong address: no UE has to bootstrap for it`, async () => {
+      await refuses('ZN_ANSWER_MALFORMED', source(await bsf(answering(404, body))).fetch(bir))
+    })
+  }
+
   for (const status of [307, 308]) {
     test(`that answers ${status} is not followed elsewhere`, async () => {
       let asked = 0

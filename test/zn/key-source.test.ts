@@ -26,7 +26,9 @@ import {
 
 const AP = 'ap.example.org' as Fqdn
 const OTHER = 'other.example.org' as Fqdn
-const names = { bsf: ['bsf.example.org' as Fqdn], naf: [], znClients: [{ name: AP }, { name: OTHER }] }
+/** No host name: what a CA that is too generous might sign. */
+const ANY = '*.example.org' as Fqdn
+const names = { bsf: ['bsf.example.org' as Fqdn], naf: [], znClients: [AP, OTHER, ANY].map((name) => ({ name })) }
 const pki: LabPki = await makeLabPki({ names, now: Date.now(), validDays: 1 })
 
 const limits = {
@@ -137,6 +139,14 @@ describe('Zn over mutual TLS', () => {
       )
     })
   }
+
+  test('refuses a certificate for any name below a domain as that of one NAF', async () => {
+    await fetching(
+      [{ ...A_NAF, certificate: bySan }],
+      (keys) => refusesKey('ZN_NOT_AUTHORISED', keys.fetch(A_BIR)),
+      ANY,
+    )
+  })
 
   test('refuses everybody where there is no entry', async () => {
     await fetching([], (keys) => refusesKey('ZN_NOT_AUTHORISED', keys.fetch(A_BIR)))
