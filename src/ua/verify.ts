@@ -8,12 +8,18 @@ import {
   type Qop,
   responseEquals,
 } from '../core/digest.ts'
-import { type AuthenticationInfo, type DigestCredentials, parseAuthorization } from '../core/digest-header.ts'
+import {
+  type AuthenticationInfo,
+  type DigestCredentials,
+  type DigestQuirk,
+  parseAuthorization,
+} from '../core/digest-header.ts'
 import { type Btid, type Fqdn, parseBtid, parseFqdn } from '../core/identity.ts'
 import type { Secret } from '../core/secret.ts'
+import type { ToleranceName, Tolerances } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
 import type { UsedNonce } from '../store/store.ts'
-import { type ChallengePolicy, realmOf, UA_OPAQUE } from './challenge.ts'
+import { type ChallengePolicy, type GbaMethod, methodsOfRealm, UA_OPAQUE } from './challenge.ts'
 import { mintedAt } from './nonce.ts'
 
 /** A request on Ua as the verifier sees it. */
@@ -25,6 +31,8 @@ export interface UaRequest {
   readonly nafFqdn: Fqdn
   /** Every Authorization line. */
   readonly authorization: readonly string[]
+  /** Scheme of the connection; https unless said otherwise. */
+  readonly scheme?: 'https' | 'http'
 }
 
 export interface NoncePolicy {
@@ -42,11 +50,16 @@ export interface Presented {
   readonly cnonce: string
   readonly credentials: DigestCredentials
   readonly nonce: UsedNonce
+  /** Methods that the realm stands for: at least one. */
+  readonly methods: readonly GbaMethod[]
+  /** Deviations met so far; all of them are tolerated. */
+  readonly tolerances: readonly ToleranceName[]
 }
 
 /**
  * Reads credentials as far as no key is needed, so that a stranger costs no Zn request.
- * @throws GbaError UA_CREDENTIALS_MISSING and the other UA_ codes that a 401 answers
+ * @param tolerances  deviations that are accepted
+ * @throws GbaError UA_CREDENTIALS_MISSING and the other UA_ codes that a 401 answers; UA_DEVIATION_REFUSED
  * @see 3GPP TS 24.109 clause 5.2 (Rel-17)
  */
 export function readCredentials(
@@ -54,6 +67,7 @@ export function readCredentials(
   policy: ChallengePolicy,
   nonces: NoncePolicy,
   now: EpochMs,
+  tolerances: Tolerances,
 ): Presented {
   const [header, ...more] = request.authorization
   if (header === undefined) throw new GbaError('UA_CREDENTIALS_MISSING', 'no Authorization header')
@@ -61,12 +75,22 @@ export function readCredentials(
   const credentials = parseAuthorization(header)
   if (!credentials) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'not a Digest of the right form')
   const { algorithm = 'MD5', qop, cnonce, opaque, realm, uri } = credentials
-  if (realm !== realmOf(request.nafFqdn)) throw new GbaError('UA_REALM_WRONG', `realm ${realm} is not this NAF`)
-  if (!policy.algorithms.includes(algorithm)) throw new GbaError('UA_ALGORITHM_NOT_OFFERED', algorithm)
+  const used = new Set<ToleranceName>(credentials.quirks.map(toleranceOf))
+  const methods = methodsOfRealm(realm, request.nafFqdn, policy)
+  if (methods.length === 0) throw new GbaError('UA_REALM_WRONG', `realm ${realm} is not this NAF`)
+  if (!policy.algorithms.includes(algorithm)) {
+    // Deviation: Android ImsStack (2026) answers a challenge for MD5 with MD5-sess.
+    if (algorithm !== 'MD5-sess' || !policy.algorithms.includes('MD5')) {
+      throw new GbaError('UA_ALGORITHM_NOT_OFFERED', algorithm)
+    }
+    used.add('md5-sess')
+  }
   if (!qop || !policy.qop.includes(qop)) throw new GbaError('UA_QOP_NOT_OFFERED', qop ?? 'no qop')
   if (!cnonce) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'qop without cnonce')
   if (credentials.userhash) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'userhash was not offered')
-  if (!isTarget(uri, request)) throw new GbaError('UA_URI_MISMATCH', `uri ${uri} is not the request target`)
+  const uriForm = formOfUri(uri, request)
+  if (uriForm === undefined) throw new GbaError('UA_URI_MISMATCH', `uri ${uri} is not the request target`)
+  if (uriForm !== 'exact') used.add(uriForm)
   const minted = mintedAt(nonces.key, request.nafFqdn, credentials.nonce)
   if (minted === undefined) throw new GbaError('UA_NONCE_UNKNOWN', 'not a nonce of this NAF')
   // A clock that runs ahead on another host may mint a little in our future; more than that is not a clock.
@@ -75,10 +99,21 @@ export function readCredentials(
   const btid = parseBtid(credentials.username)
   if (!btid) throw new GbaError('UA_BTID_MALFORMED', 'username is not a B-TID')
   const nonce = { nonce: credentials.nonce, mintedAt: minted, expiresAt: minted + nonces.lifetimeMs }
-  return { request, btid, algorithm, qop, cnonce, credentials, nc: countOf(credentials.nc), nonce }
+  requireTolerated([...used], tolerances)
+  const nc = countOf(credentials.nc)
+  return { request, btid, algorithm, qop, cnonce, credentials, nc, nonce, methods, tolerances: [...used] }
 }
 
-/** Whether the response was made with this key, over this request (and this body, under auth-int). Constant time. */
+/** @throws GbaError UA_DEVIATION_REFUSED naming the first deviation that is not switched on */
+export function requireTolerated(met: readonly ToleranceName[], tolerances: Tolerances): void {
+  const refused = met.find((name) => !tolerances.has(name))
+  if (refused !== undefined) throw new GbaError('UA_DEVIATION_REFUSED', refused)
+}
+
+/**
+ * Whether the response was made with this key, over this request (and this body, under auth-int). Constant time.
+ * @see RFC 7616 clause 3.4.1
+ */
 export function responseIsRight(presented: Presented, ksNaf: Secret, body: Uint8Array): boolean {
   return responseEquals(responseOver(presented, ksNaf, presented.request.method, body), presented.credentials.response)
 }
@@ -115,17 +150,29 @@ function responseOver(presented: Presented, ksNaf: Secret, method: string, body:
   return computeResponse({ algorithm, ha1, nonce, nc, cnonce, qop, method, uri, ...bodyHash })
 }
 
-/** The digest `uri` is the target, octet for octet, or its absolute form at this very NAF. */
-function isTarget(uri: string, { target, nafFqdn }: UaRequest): boolean {
-  if (uri === target) return true
-  const absolute = /^https:\/\/([^/?#@:]+)(?::\d{1,5})?(\/.*)$/i.exec(uri)
-  return absolute?.[2] === target && parseFqdn(absolute[1] ?? '') === nafFqdn
+/**
+ * How the digest `uri` names the request target: octet for octet, or in a form that names no other target.
+ * Deviation: GBA_ME clients (2026) end it in a slash that the target lacks; others send the absolute form.
+ */
+function formOfUri(
+  uri: string,
+  { target, nafFqdn, scheme = 'https' }: UaRequest,
+): 'exact' | 'uri-trailing-slash' | 'uri-absolute' | undefined {
+  if (uri === target) return 'exact'
+  if (uri === `${target}/`) return 'uri-trailing-slash'
+  const absolute = /^(https?):\/\/([^/?#@:]+)(?::\d{1,5})?(\/.*)$/i.exec(uri)
+  if (absolute?.[1]?.toLowerCase() !== scheme || absolute[3] !== target) return undefined
+  return parseFqdn(absolute[2] ?? '') === nafFqdn ? 'uri-absolute' : undefined
 }
 
 /** Reading: hexadecimal as RFC 7616 says; a UE that prints decimal still never uses one value twice. */
 function countOf(nc: string | undefined): number {
-  if (nc === undefined || !/^[0-9a-fA-F]{8}$/.test(nc)) {
-    throw new GbaError('UA_CREDENTIALS_MALFORMED', 'nc is not 8 hexadecimal digits')
-  }
-  return Number.parseInt(nc, 16)
+  const count = nc === undefined ? Number.NaN : Number.parseInt(nc, 16)
+  if (!(count <= 0xffffffff)) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'nc is not a number of 32 bits')
+  return count
+}
+
+function toleranceOf(quirk: DigestQuirk): ToleranceName {
+  if (quirk === 'nc-length' || quirk === 'nc-upper-case') return 'nc-form'
+  return quirk.startsWith('quoted-') ? 'quoted-token' : 'unquoted-text'
 }

@@ -11,10 +11,11 @@ import {
 import { btidOf, type Fqdn, type Impi, type Impu } from '../../src/core/identity.ts'
 import { UA_HTTP_DIGEST, type UaProtocolId } from '../../src/core/naf-id.ts'
 import { Secret } from '../../src/core/secret.ts'
+import { TOLERANCE_NAMES, type Tolerances } from '../../src/core/tolerances.ts'
 import { type FaultCode, GbaError } from '../../src/errors.ts'
 import { memoryNonceLedger } from '../../src/store/memory.ts'
 import { authenticator, type NafPolicy } from '../../src/ua/authenticate.ts'
-import { realmOf, UA_OPAQUE } from '../../src/ua/challenge.ts'
+import { type ChallengePolicy, realmOf, UA_OPAQUE } from '../../src/ua/challenge.ts'
 import type { UaRequest } from '../../src/ua/verify.ts'
 import type { Bia, Bir } from '../../src/zn/port.ts'
 
@@ -25,13 +26,21 @@ const TLS_SUITE = '010001c02f' as UaProtocolId
 const OTHER_SUITE = '0100011301' as UaProtocolId
 const LIFETIME_MS = 3_600_000
 const START = 1_000_000
-const naf: NafPolicy = { challenge: { algorithms: ['SHA-256', 'MD5'], qop: ['auth', 'auth-int'] }, gsids: [2, 3] }
+const challenge: ChallengePolicy = {
+  algorithms: ['SHA-256', 'MD5'],
+  qop: ['auth', 'auth-int'],
+  methods: ['gba-me'],
+  realms: 'joined',
+  lines: 'separate',
+}
+const naf: NafPolicy = { challenge, gsids: [2, 3] }
+const NO_TOKENS: ReadonlySet<string> = new Set()
 const btid = (n = 0) => btidOf(new Uint8Array(16).fill(n), BSF)
 const keyOf = (id: UaProtocolId) => new Secret(new Uint8Array(32).fill(Number.parseInt(id.slice(-2), 16)))
 const ussList = [{ gsid: 3, gsType: 3, uids: ['sip:alice@example.org' as Impu], flags: [1] }]
 
 /** An authenticator over a BSF that counts, with a clock to turn. */
-function world({ bia = {}, fault, maxRemembered = 10, ledgerStartedAt = 0 }: World = {}) {
+function world({ bia = {}, fault, maxRemembered = 10, ledgerStartedAt = 0, tolerances = EVERY }: World = {}) {
   const clock = { now: START }
   const asked: Bir[] = []
   let minted = 0
@@ -50,8 +59,9 @@ function world({ bia = {}, fault, maxRemembered = 10, ledgerStartedAt = 0 }: Wor
     now: () => clock.now,
     randomBytes: (length) => new Uint8Array(length).fill(minted++),
     maxRemembered,
+    tolerances,
   })
-  const freshNonce = () => parseChallenges(ua.challenge(NAF, naf, false))[0]?.nonce ?? ''
+  const freshNonce = () => parseChallenges(ua.challenge(NAF, challenge, NO_TOKENS, false))[0]?.nonce ?? ''
   return {
     ua,
     clock,
@@ -70,7 +80,10 @@ interface World {
   readonly fault?: FaultCode
   readonly maxRemembered?: number
   readonly ledgerStartedAt?: number
+  readonly tolerances?: Tolerances
 }
+
+const EVERY: Tolerances = new Set(TOLERANCE_NAMES)
 
 const NO_BODY: Uint8Array = new Uint8Array()
 
@@ -87,7 +100,7 @@ interface Sending {
 /** A request of a UE that holds the key for this identifier. */
 function requestOf({ nonce, nc = 1, id = TLS_SUITE, user = btid(), qop = 'auth', body, spoil }: Sending): UaRequest {
   const algorithm = 'MD5'
-  const sent = { username: user, realm: realmOf(NAF), nonce, uri: TARGET, cnonce: 'c', opaque: UA_OPAQUE }
+  const sent = { username: user, realm: realmOf('gba-me', NAF), nonce, uri: TARGET, cnonce: 'c', opaque: UA_OPAQUE }
   const count = nc.toString(16).padStart(8, '0')
   const ha1 = computeHa1(algorithm, user, sent.realm, utf8(toBase64(keyOf(id).expose())))
   const bodyHash = hashBody(algorithm, body ?? NO_BODY)
@@ -109,6 +122,8 @@ describe('a right response', () => {
       ussList,
       nafFqdn: NAF,
       uaProtocolId: TLS_SUITE,
+      method: 'gba-me',
+      tolerances: [],
       bootstrappedAt: 500,
       expiresAt: START + 100 * LIFETIME_MS,
       coversBody: false,
@@ -165,7 +180,7 @@ describe('a stranger costs no request on Zn', () => {
     ['an invented nonce', { nonce: 'A'.repeat(40) }, 'UA_NONCE_UNKNOWN'],
     ['another opaque', { opaque: 'b3RoZXI=' }, 'UA_NONCE_UNKNOWN'],
     ['no B-TID', { username: 'alice@example.org' }, 'UA_BTID_MALFORMED'],
-    ['a bad nc', { nc: '1' }, 'UA_CREDENTIALS_MALFORMED'],
+    ['a bad nc', { nc: '100000000' }, 'UA_CREDENTIALS_MALFORMED'],
   ] as const satisfies [string, Partial<OutgoingCredentials>, FaultCode][]) {
     test(`with ${why}`, async () => {
       await refuses(code, ua.examine(requestOf({ nonce: freshNonce(), spoil }), naf, [TLS_SUITE]))
@@ -346,7 +361,10 @@ describe('nonce counts', () => {
 describe('a fresh nonce', () => {
   test('comes with every challenge, and says stale only when told to', () => {
     const { ua } = world()
-    const [one, other] = [ua.challenge(NAF, naf, false), ua.challenge(NAF, naf, true)].map(parseChallenges)
+    const [one, other] = [
+      ua.challenge(NAF, challenge, NO_TOKENS, false),
+      ua.challenge(NAF, challenge, NO_TOKENS, true),
+    ].map(parseChallenges)
     assert.deepEqual([one?.length, other?.length], [2, 2])
     assert.notEqual(one?.[0]?.nonce, other?.[0]?.nonce)
     assert.deepEqual([one?.[0]?.stale, other?.[0]?.stale], [undefined, true])
@@ -366,5 +384,96 @@ describe('a fresh nonce', () => {
     await pass(requestOf({ nonce, nc: 3 }))
     clock.now = START + LIFETIME_MS
     await pass(requestOf({ nonce: next, nc: 2 }))
+  })
+})
+
+describe('the key of a UICC', () => {
+  const ksIntNaf = new Secret(new Uint8Array(32).fill(0x77))
+  const uicc: NafPolicy = { challenge: { ...challenge, methods: ['gba-u', 'gba-me'] }, gsids: [3] }
+  const both = `${realmOf('gba-u', NAF)};${realmOf('gba-me', NAF)}`
+
+  /** A request over a realm, with the key of the UICC or of the ME. */
+  function signed(nonce: string, realm: string, key: Secret, nc = '00000001'): UaRequest {
+    const sent = {
+      username: btid(),
+      realm,
+      nonce,
+      uri: TARGET,
+      cnonce: 'c',
+      algorithm: 'MD5',
+      qop: 'auth',
+      nc,
+    } as const
+    const ha1 = computeHa1('MD5', sent.username, realm, utf8(toBase64(key.expose())))
+    const response = computeResponse({ ...sent, ha1, method: 'GET' })
+    return { method: 'GET', target: TARGET, nafFqdn: NAF, authorization: [formatAuthorization({ ...sent, response })] }
+  }
+  const through = async ({ ua }: ReturnType<typeof world>, request: UaRequest) =>
+    (await ua.verify(await ua.examine(request, uicc, [TLS_SUITE]), NO_BODY)).method
+
+  test('is asked for where gba-u is offered, and the realm that the UE picks says which key it used', async () => {
+    const here = world({ bia: { ksIntNaf } })
+    assert.equal(await through(here, signed(here.freshNonce(), realmOf('gba-u', NAF), ksIntNaf)), 'gba-u')
+    assert.equal(here.birs[0]?.gbaUAware, true)
+    assert.equal(await through(here, signed(here.freshNonce(), realmOf('gba-me', NAF), keyOf(TLS_SUITE))), 'gba-me')
+    const crossed = signed(here.freshNonce(), realmOf('gba-me', NAF), ksIntNaf)
+    await refuses('UA_RESPONSE_WRONG', through(here, crossed))
+  })
+
+  test('or that of the ME fits where the UE echoes the whole list', async () => {
+    const here = world({ bia: { ksIntNaf } })
+    assert.equal(await through(here, signed(here.freshNonce(), both, ksIntNaf)), 'gba-u')
+    assert.equal(await through(here, signed(here.freshNonce(), both, keyOf(TLS_SUITE))), 'gba-me')
+  })
+
+  test('is the only one where the settings say so, and never one where they say ME', async () => {
+    const settings = (keyChoice: 'UICC_BASED_KEY' | 'ME_BASED_KEY') => ({
+      ksIntNaf,
+      ussList: ussList.map((uss) => ({ ...uss, keyChoice })),
+    })
+    const uiccOnly = world({ bia: settings('UICC_BASED_KEY') })
+    assert.equal(await through(uiccOnly, signed(uiccOnly.freshNonce(), both, ksIntNaf)), 'gba-u')
+    await refuses('UA_RESPONSE_WRONG', through(uiccOnly, signed(uiccOnly.freshNonce(), both, keyOf(TLS_SUITE))))
+    const me = realmOf('gba-me', NAF)
+    await refuses('UA_KEY_CHOICE_REFUSED', through(uiccOnly, signed(uiccOnly.freshNonce(), me, keyOf(TLS_SUITE))))
+    const meOnly = world({ bia: settings('ME_BASED_KEY') })
+    const withUicc = signed(meOnly.freshNonce(), realmOf('gba-u', NAF), ksIntNaf)
+    await refuses('UA_KEY_CHOICE_REFUSED', through(meOnly, withUicc))
+  })
+
+  test('of a GBA_Digest run opens the realm of GBA_Digest alone', async () => {
+    const here = world({ bia: { gbaType: 'GBA_DIGEST' } })
+    const me = signed(here.freshNonce(), realmOf('gba-me', NAF), keyOf(TLS_SUITE))
+    await refuses('UA_KEY_CHOICE_REFUSED', through(here, me))
+  })
+})
+
+describe('a strict profile', () => {
+  const NONE: Tolerances = new Set()
+
+  test('takes counts 1, 2, 3 and refuses a gap, and what it refuses uses up nothing', async () => {
+    const { pass, freshNonce } = world({ tolerances: NONE })
+    const nonce = freshNonce()
+    await pass(requestOf({ nonce, nc: 1 }))
+    await refuses('UA_DEVIATION_REFUSED', pass(requestOf({ nonce, nc: 3 })))
+    await pass(requestOf({ nonce, nc: 2 }))
+    await pass(requestOf({ nonce, nc: 3 }))
+  })
+
+  test('tries the first identifier only', async () => {
+    const { pass, freshNonce } = world({ tolerances: NONE })
+    await refuses(
+      'UA_RESPONSE_WRONG',
+      pass(requestOf({ nonce: freshNonce(), id: OTHER_SUITE }), [TLS_SUITE, OTHER_SUITE]),
+    )
+  })
+
+  test('is the opposite of a tolerant one, which names what it met', async () => {
+    const { pass, freshNonce } = world()
+    const { tolerances } = await pass(requestOf({ nonce: freshNonce(), nc: 7, id: OTHER_SUITE }), [
+      TLS_SUITE,
+      OTHER_SUITE,
+    ])
+    assert.deepEqual(tolerances, ['nc-not-reset', 'ua-id-candidate'])
   })
 })
