@@ -2,6 +2,9 @@ import { constants } from 'node:crypto'
 import type { SecureContextOptions, TlsOptions } from 'node:tls'
 import { readCa, readCredential, type TlsFiles, type Warn } from './files.ts'
 
+/** `android`: the suites that AOSP lists for GBA; `3gpp`: every AEAD suite with ephemeral keys. */
+export type TlsProfile = '3gpp' | 'android'
+
 /**
  * Suites in our order: it is the same for every connection of a listener, since a UE may derive its key from the suite
  * of the connection before (it is part of the NAF_Id). AEAD with ephemeral keys only.
@@ -18,6 +21,12 @@ export const CIPHER_SUITES_OFFERED: readonly string[] = [
   'ECDHE-ECDSA-CHACHA20-POLY1305',
   'ECDHE-RSA-CHACHA20-POLY1305',
 ]
+
+/** Those and the ones with finite-field keys that TS 33.210 also names; the last, since they cost most. */
+const SUITES_OF: Readonly<Record<TlsProfile, readonly string[]>> = {
+  android: CIPHER_SUITES_OFFERED,
+  '3gpp': [...CIPHER_SUITES_OFFERED, 'DHE-RSA-AES128-GCM-SHA256', 'DHE-RSA-AES256-GCM-SHA384'],
+}
 
 const SIGNATURE_ALGORITHMS = [
   'ecdsa_secp256r1_sha256',
@@ -50,10 +59,12 @@ const silent: Warn = () => {}
  * @throws ConfigError naming the file that has to be mended
  * @see 3GPP TS 33.222 clause 5.3 (Rel-17)
  */
-export function serverTlsOptions(files: TlsFiles, warn: Warn = silent): TlsOptions {
+export function serverTlsOptions(files: TlsFiles, warn: Warn = silent, profile: TlsProfile = 'android'): TlsOptions {
   const { chain, key } = readCredential(files, warn)
   return {
     ...PROFILE,
+    ciphers: SUITES_OF[profile].join(':'),
+    ...(profile === '3gpp' && { dhparam: 'auto' as const }),
     cert: chain,
     key,
     honorCipherOrder: true,
@@ -91,4 +102,22 @@ export function clientTlsOptions(
 ): SecureContextOptions & { ca: Buffer; rejectUnauthorized: true } {
   const { chain, key } = readCredential(files, warn)
   return { ...PROFILE, cert: chain, key, ca: readCa(files.caFile), rejectUnauthorized: true }
+}
+
+/**
+ * Options of a client of an application server: the system's CAs or those of a file, and a certificate where there is one.
+ * @throws ConfigError naming the file that has to be mended
+ * @see 3GPP TS 33.210 clause 6.2.1 (Rel-17)
+ */
+export function upstreamTlsOptions(
+  files: Partial<TlsFiles> & { readonly caFile?: string },
+  warn: Warn = silent,
+): SecureContextOptions {
+  const { caFile = '', certificateFile = '', keyFile = '' } = files
+  const credential = certificateFile === '' ? undefined : readCredential({ certificateFile, keyFile }, warn)
+  return {
+    ...PROFILE,
+    ...(caFile !== '' && { ca: readCa(caFile) }),
+    ...(credential && { cert: credential.chain, key: credential.key }),
+  }
 }

@@ -1,5 +1,6 @@
 import type { Uss } from '../core/guss.ts'
 import { type Btid, type Impi, type Impu, isTemporaryImpu } from '../core/identity.ts'
+import { isWildcarded, wildcardMatcher } from '../core/wildcard.ts'
 import { type FaultCode, GbaError } from '../errors.ts'
 import type { XcapUri } from './xcap-uri.ts'
 
@@ -22,13 +23,18 @@ export interface RoutePolicy {
   readonly appServer: string
   /** GAA service identifiers whose USS lists the identities for this route. None: nobody has access. */
   readonly gsids: readonly number[]
-  /** GAA service types accepted in the place of a GSID. Absent: the tolerance `uss-id-is-type` is off. */
+  /** GAA service types accepted in the place of a GSID. To be absent where the tolerance `uss-id-is-type` is off. */
   readonly gsTypes?: readonly number[]
   readonly ownership: Ownership
   /** Exceptions by AUID, letter case ignored: a server that ignores it too must not offer a way round a stricter rule. */
   readonly ownershipByAuid?: Readonly<Record<string, Ownership>>
   /** What to assert when the UE names no identity: one, or all that the USS lists. Default: one. */
   readonly assert?: 'one' | 'all'
+  /**
+   * Whom a UE acts as that names nobody: `xui`, the owner of the tree where that is the subscriber itself, or `first`,
+   * the first identity of the USS. Default: xui.
+   */
+  readonly defaultIdentity?: 'xui' | 'first'
 }
 
 export type GrantTolerance = 'uss-id-is-type'
@@ -45,12 +51,21 @@ export interface Grant {
   /** At least one; the first is the one acted under. */
   readonly assertedIdentities: readonly Impu[]
   readonly flags: readonly number[]
+  /** The tree is the subscriber's own. */
+  readonly ownTree: boolean
   /** What the UE asked to act under, if it did. */
   readonly intendedIdentity?: Impu
   /** Never to be forwarded; here so that forwarding can look for it. */
   readonly btid: Btid
   /** As `btid`. */
   readonly impi?: Impi
+  /** As `btid`: every public identity that the subscriber is known to have, wildcarded and temporary ones too. */
+  readonly identities: readonly Impu[]
+  /**
+   * As `btid`: names the subscriber, in every bootstrap alike: the IMPI, or else all identities of the USSs. One of them
+   * would not do, since two subscribers may share it and not the others.
+   */
+  readonly subscriber: string
   readonly tolerances: readonly GrantTolerance[]
 }
 
@@ -62,10 +77,12 @@ export const isGrant = (value: unknown): value is Grant =>
 
 /**
  * Decides whether a subscriber may do this to this document, and as whom the application server will see it.
- * Temporary identities are never allowed ones, whatever the USS lists.
+ * Temporary identities are never allowed ones, whatever the USS lists; barred ones it does not list. A wildcarded
+ * identity allows those that match it, and only what the UE named itself is asserted of them. NAF groups and GSIDs of
+ * other services are the BSF's business: what this NAF may not see is not in the subject.
  * Reading: an intended identity is always verified, where clause 7.2 only permits it, and then asserted alone.
  * Reading: without one, the XUI is asserted if it is the subscriber's own, so that a server that compares them finds
- * it; otherwise the first identity of the USS.
+ * it; otherwise the first identity of the USS, wildcarded ones left out.
  * Reading: the XUI may be another identity of the same subscriber than the intended one.
  * @param method    as received; what is not GET or HEAD writes
  * @param intended  the verified syntax of X-3GPP-Intended-Identity, undefined when the UE sent none
@@ -80,30 +97,44 @@ export function authorise(
   policy: RoutePolicy,
 ): Grant {
   const { settings, tolerances } = applicableSettings(subject.ussList, policy)
-  const allowed = unique(settings.flatMap((uss) => uss.uids)).filter((impu) => !isTemporaryImpu(impu))
-  const [first] = allowed
-  if (first === undefined) refuse('UT_USS_MISSING', `no public identity for GSID ${policy.gsids.join(', ')}`)
-  if (intended !== undefined && !allowed.includes(intended)) {
+  const uids = unique(settings.flatMap((uss) => uss.uids))
+  const allowed = uids.filter((impu) => !isTemporaryImpu(impu) && !isWildcarded(impu))
+  const owns = ownershipTest(allowed, uids)
+  if (!uids.some((impu) => !isTemporaryImpu(impu))) {
+    refuse('UT_USS_MISSING', `no public identity for GSID ${policy.gsids.join(', ')}`)
+  }
+  if (intended !== undefined && !owns(intended)) {
     refuse('UT_IMPU_NOT_OWNED', `intended identity ${intended} is not the subscriber's`)
   }
-  const own = uri.xui !== undefined && allowed.includes(uri.xui) ? uri.xui : undefined
+  const own = uri.xui !== undefined && owns(uri.xui) ? uri.xui : undefined
   requireAccess(uri, own !== undefined, method, ownershipOf(uri.auid, policy))
-  const assertedIdentities =
-    intended !== undefined ? [intended] : policy.assert === 'all' ? unique([own ?? first, ...allowed]) : [own ?? first]
+  const [first] = allowed
+  const asserted = intended ?? (policy.defaultIdentity === 'first' ? (first ?? own) : (own ?? first))
+  if (asserted === undefined) refuse('UT_USS_MISSING', 'only wildcarded identities, and the UE names none of theirs')
+  const alone = intended !== undefined || policy.assert !== 'all'
   const grant = Object.freeze({
     appServer: policy.appServer,
     method,
     target: uri.target,
     uri,
-    assertedIdentities: Object.freeze(assertedIdentities),
+    assertedIdentities: Object.freeze(alone ? [asserted] : unique([asserted, ...allowed])),
     flags: Object.freeze(unique(settings.flatMap((uss) => uss.flags))),
+    ownTree: own !== undefined,
     ...(intended !== undefined && { intendedIdentity: intended }),
     btid: subject.btid,
     ...(subject.impi !== undefined && { impi: subject.impi }),
+    identities: Object.freeze(unique(subject.ussList.flatMap((uss) => uss.uids))),
+    subscriber: subject.impi === undefined ? `impus ${uids.toSorted().join(' ')}` : `impi ${subject.impi}`,
     tolerances: Object.freeze(tolerances),
   }) as Grant
   grants.add(grant)
   return grant
+}
+
+/** Whether an identity is listed, or one of those that a wildcarded one stands for; a temporary one never is. */
+function ownershipTest(allowed: readonly Impu[], uids: readonly Impu[]): (impu: Impu) => boolean {
+  const wildcards = uids.filter(isWildcarded).map(wildcardMatcher)
+  return (impu) => allowed.includes(impu) || (!isTemporaryImpu(impu) && wildcards.some((matches) => matches(impu)))
 }
 
 /**

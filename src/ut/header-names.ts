@@ -1,25 +1,52 @@
-/**
- * Header names, judged by what some server makes of them. CGI-like interfaces turn hyphens, underscores and dots into
- * one character, so two names are look-alikes when their letters and digits agree.
- */
-export const foldName = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '')
-
-/** Names that only an authentication proxy may write; a UE that does is lying. */
-export function claimsIdentity(name: string): boolean {
-  const folded = foldName(name)
-  if (folded === 'x3gppintendedidentity') return name.toLowerCase() !== 'x-3gpp-intended-identity'
-  return IDENTITY_CLAIMS.has(folded)
-}
+import { claimsIdentity, foldedNames, foldName, HOP_BY_HOP, isPlainName, startingWith } from '../core/header-names.ts'
 
 /** Whether a header of the UE may go on to an application server. */
 export function forwardable(name: string): boolean {
-  return PLAIN.test(name) && !claimsIdentity(name) && !REQUEST_FAMILIES.test(name) && !NOT_FORWARDED.has(foldName(name))
+  const folded = foldName(name)
+  return (
+    isPlainName(name) &&
+    !claimsIdentity(name) &&
+    !REQUEST_FAMILIES.test(name) &&
+    !IDENTITY_LOOK_ALIKES.test(folded) &&
+    !NOT_FORWARDED.has(folded)
+  )
 }
 
 /** Whether a header of an application server may go back to the UE. */
 export function returnable(name: string): boolean {
-  return PLAIN.test(name) && !claimsIdentity(name) && !RESPONSE_FAMILIES.test(name) && !NOT_RETURNED.has(foldName(name))
+  return (
+    isPlainName(name) && !claimsIdentity(name) && !RESPONSE_FAMILIES.test(name) && !NOT_RETURNED.has(foldName(name))
+  )
 }
+
+/**
+ * What an application server outside the trust domain gets of the UE's headers: what the representation is, what is
+ * wanted of it, and on what conditions. A closed list, for no search finds what is hidden in a header of unknown
+ * meaning, and what identifies a device is unknown to us.
+ */
+export const PASSED_OUTSIDE: ReadonlySet<string> = new Set([
+  'accept',
+  'accept-charset',
+  'accept-encoding',
+  'accept-language',
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'content-range',
+  'content-type',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'pragma',
+  'range',
+  'user-agent',
+])
+
+/** Headers without which the request would do something else than the UE asked for. */
+export const changesMeaning = (name: string): boolean => /^(?:if-|range$|content-)/.test(name)
 
 /** Headers of which a request has one at most: a server that reads the first and one that reads the last must agree. */
 export const SINGLE: ReadonlySet<string> = new Set([
@@ -35,24 +62,6 @@ export const SINGLE: ReadonlySet<string> = new Set([
   'user-agent',
 ])
 
-/** Words between single hyphens: a name with anything else in it has look-alikes, and no client needs it. */
-const PLAIN = /^[a-z0-9]+(?:-[a-z0-9]+)*$/i
-
-function folded(names: string): ReadonlySet<string> {
-  return new Set(names.trim().split(/\s+/).map(foldName))
-}
-
-function startingWith(families: string): RegExp {
-  return new RegExp(`^(?:${families.trim().split(/\s+/).join('|')})`, 'i')
-}
-
-const IDENTITY_CLAIMS = folded(`
-  X-3GPP-Asserted-Identity X-3GPP-Authorization-Flags X-3GPP-Authorisation-Flags
-  X-XCAP-Asserted-Identity P-Asserted-Identity
-`)
-
-const HOP_BY_HOP = `Connection Keep-Alive TE Trailer Transfer-Encoding Upgrade HTTP2-Settings`
-
 /**
  * 3GPP, OMA and SIP identity headers, those of proxies, and the customary ways to tell a server another user, client
  * address, path or method than the request's own.
@@ -64,8 +73,11 @@ const REQUEST_FAMILIES = startingWith(`
   x-?nokia x-?h3g
 `)
 
+/** The identity families once more, with their hyphens anywhere. */
+const IDENTITY_LOOK_ALIKES = startingWith('x?3gpp xxcap xakma passerted ppreferred xmsisdn ximsi ximpi ximpu')
+
 /** Cookies too: one host name serves several application servers, and none may see another's. */
-const NOT_FORWARDED = folded(`
+const NOT_FORWARDED = foldedNames(`
   ${HOP_BY_HOP} Host Content-Length Expect Authorization Authentication-Info WWW-Authenticate Cookie Cookie2 Set-Cookie
   X-3GPP-Intended-Identity From Via Forwarded X-Real-IP X-Host X-Cluster-Client-IP True-Client-IP X-ProxyUser-IP
   MSISDN Identity Identity-Info X-Identity X-Network-Info X-Request-ID X-Correlation-ID Traceparent Tracestate Baggage
@@ -75,7 +87,8 @@ const NOT_FORWARDED = folded(`
 const RESPONSE_FAMILIES = startingWith('3gpp p- proxy x-?3gpp x-?xcap x-?akma x-?accel x-?sendfile x-?envoy')
 
 /** Credentials and challenges are the proxy's; `Server` carries GBA tokens; Alt-Svc would lead the UE past the proxy. */
-const NOT_RETURNED = folded(`
+/** Deviation: Kamailio (2026) tells in `Sia` which address it saw, which is ours. */
+const NOT_RETURNED = foldedNames(`
   ${HOP_BY_HOP} Authorization Authentication-Info WWW-Authenticate Set-Cookie Set-Cookie2 Server Via X-Powered-By
-  X-Request-ID Alt-Svc Refresh Strict-Transport-Security
+  X-Request-ID Alt-Svc Refresh Strict-Transport-Security Sia
 `)

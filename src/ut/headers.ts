@@ -1,25 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { claimsIdentity, faultOfFixedHeader } from '../core/header-names.ts'
 import { headerValues, type RawHeaders } from '../core/headers.ts'
 import type { Impu } from '../core/identity.ts'
 import { formatFlags, formatIdentities } from '../core/identity-header.ts'
 import { GbaError } from '../errors.ts'
+import type { AppServerPolicy } from './app-server-policy.ts'
 import { type Grant, isGrant } from './authorise.ts'
-import { claimsIdentity, forwardable, returnable, SINGLE } from './header-names.ts'
+import { changesMeaning, forwardable, PASSED_OUTSIDE, returnable, SINGLE } from './header-names.ts'
+import { type Telling, tellingOf } from './telling.ts'
 
-export type IdentityHeaderName = 'X-3GPP-Asserted-Identity' | 'X-XCAP-Asserted-Identity' | 'P-Asserted-Identity'
-
-/** In what form an application server inside the trust domain gets what was granted. */
-export interface AppServerPolicy {
-  readonly identityHeader: readonly IdentityHeaderName[]
-  /** P-Asserted-Identity has angle brackets either way. */
-  readonly identityQuoted: boolean
-  readonly authorisationFlags: boolean
-  readonly hostHeader: 'preserve' | 'upstream'
-  /** Host of the application server, with the port unless it is the scheme's own. */
-  readonly authority: string
-  /** Whether it also gets the verified X-3GPP-Intended-Identity. Default: no, the asserted one says all. */
-  readonly forwardIntendedIdentity?: boolean
-}
+export type { AppServerPolicy, IdentityHeaderName } from './app-server-policy.ts'
 
 /** What only the proxy knows of the message it sends. */
 export interface Framing {
@@ -30,8 +20,24 @@ export interface Framing {
   readonly requestId: string
 }
 
-/** Header fields by name in lower case; several lines of one name are an array. */
-export type OutgoingHeaders = Readonly<Record<string, string | string[]>>
+declare const proof: unique symbol
+
+/** Header fields by name in lower case; several lines of one name are an array. Only `prepare` can make them. */
+export type OutgoingHeaders = Readonly<Record<string, string | string[]>> & { readonly [proof]: true }
+
+/** A granted request as one application server gets it; the body goes with it as it came. */
+export interface Outgoing {
+  readonly target: string
+  readonly headers: OutgoingHeaders
+}
+
+const prepared = new WeakMap<object, { readonly grant: Grant; readonly target: string }>()
+
+/** The target that belongs to these very headers and this very grant; undefined when `prepare` did not make them. */
+export function preparedTarget(headers: OutgoingHeaders, grant: Grant): string | undefined {
+  const its = prepared.get(headers)
+  return its?.grant === grant ? its.target : undefined
+}
 
 /**
  * Refuses a request in which the UE asserts an identity or flags itself, in any spelling that a server could take for
@@ -46,43 +52,51 @@ export function inspectIdentityHeaders(received: RawHeaders): void {
 }
 
 /**
- * The headers of a granted request. Dropped: credentials, cookies, hop-by-hop headers and whatever Connection names,
- * every header by which a server might learn another user, address, path or method, names with unusual characters,
- * and every value that holds the private identity or the B-TID. Everything else passes, since application servers and
- * their clients have headers of their own. Ours are written last, so that nothing the UE sends can remove them.
+ * Makes of a granted request what is sent. Dropped: credentials, cookies, hop-by-hop headers and whatever Connection
+ * names, every header by which a server might learn another user, address, path or method, names with unusual
+ * characters, and every value that holds the private identity or the B-TID. Everything else passes within the trust
+ * domain, since application servers and their clients have headers of their own; outside only a closed list does, and
+ * of that nothing that tells more than the server is told. Ours are written last, so that nothing the UE sends can
+ * remove them. No two application servers share a cookie, since none passes either way.
  * Reading: no Via is added, though RFC 9110 clause 7.6.3 wants one of a gateway: the golden request has none, and a
  * server that is also a SIP server may take it for SIP's.
+ * @param policy    of the application server of the grant: where it has a name, that is checked
  * @param received  name, value, name, value, … as they came
  * @throws GbaError UT_REQUEST_MALFORMED for a repeated header that has one value, UT_IDENTITY_MALFORMED for an identity
- *   that the server's form cannot carry; TypeError without a grant
+ *   that the server's form cannot carry, UT_IDENTITY_NOT_WITHHELD where the server would learn too much from the target
+ *   or from a header that cannot be left out; TypeError without a grant; RangeError for a policy that is none
  * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
  */
-export function outgoingHeaders(
+export function prepare(
+  grant: Grant,
+  policy: AppServerPolicy & { readonly name?: string },
+  received: RawHeaders,
+  framing: Framing,
+): Outgoing {
+  if (!isGrant(grant)) throw new TypeError('headers for a request that nobody granted')
+  if (policy.name !== undefined && policy.name !== grant.appServer) {
+    throw new TypeError(`a grant for ${grant.appServer}, and the policy of ${policy.name}`)
+  }
+  const telling = tellingOf(grant, policy)
+  const headers = Object.freeze({
+    ...passedHeaders(received, grant, telling),
+    ...fixedHeaders(policy),
+    host: policy.hostHeader === 'preserve' ? framing.host : policy.authority,
+    ...(framing.contentLength !== undefined && { 'content-length': String(framing.contentLength) }),
+    'x-request-id': framing.requestId,
+    ...identityHeaders(grant, telling, policy),
+  }) as unknown as OutgoingHeaders
+  prepared.set(headers, { grant, target: telling.target })
+  return { target: telling.target, headers }
+}
+
+/** The headers of `prepare` alone; the target that goes with them is remembered. */
+export const outgoingHeaders = (
   received: RawHeaders,
   grant: Grant,
   policy: AppServerPolicy,
   framing: Framing,
-): OutgoingHeaders {
-  if (!isGrant(grant)) throw new TypeError('headers for a request that nobody granted')
-  const connection = connectionOptions(headerValues(received, 'connection'))
-  const isPrivate = privateIdentityFinder(grant)
-  const passed = new Map<string, string[]>()
-  for (const [name, value] of pairs(received)) {
-    const key = name.toLowerCase()
-    if (!forwardable(name) || connection.has(key) || !FIELD_VALUE.test(value) || isPrivate(value)) continue
-    const values = passed.get(key)
-    if (values && SINGLE.has(key)) throw new GbaError('UT_REQUEST_MALFORMED', `${key} is there twice`)
-    if (values) values.push(value)
-    else passed.set(key, [value])
-  }
-  return {
-    ...Object.fromEntries([...passed].map(([key, values]) => [key, oneOrMore(values)])),
-    host: policy.hostHeader === 'preserve' ? framing.host : policy.authority,
-    ...(framing.contentLength !== undefined && { 'content-length': String(framing.contentLength) }),
-    'x-request-id': framing.requestId,
-    ...identityHeaders(grant, policy),
-  }
-}
+): OutgoingHeaders => prepare(grant, policy, received, framing).headers
 
 /**
  * The headers of an application server's answer that reach the UE. Challenges and identities are the proxy's business;
@@ -112,8 +126,51 @@ function connectionOptions(values: readonly string[]): ReadonlySet<string> {
   return new Set(values.flatMap((value) => value.toLowerCase().split(',')).map((option) => option.trim()))
 }
 
-function identityHeaders(grant: Grant, policy: AppServerPolicy): Record<string, string> {
-  const { assertedIdentities, flags, intendedIdentity } = grant
+function passedHeaders(received: RawHeaders, grant: Grant, { disclosure }: Telling): Record<string, string | string[]> {
+  const connection = connectionOptions(headerValues(received, 'connection'))
+  const isPrivate = privateIdentityFinder(grant)
+  const passed = new Map<string, string[]>()
+  for (const [name, value] of pairs(received)) {
+    const key = name.toLowerCase()
+    if (!forwardable(name) || connection.has(key) || !FIELD_VALUE.test(value)) continue
+    if (disclosure ? !passesOutside(key, value, disclosure) : isPrivate(value)) continue
+    const values = passed.get(key)
+    if (values && SINGLE.has(key)) throw new GbaError('UT_REQUEST_MALFORMED', `${key} is there twice`)
+    if (values) values.push(value)
+    else passed.set(key, [value])
+  }
+  return Object.fromEntries([...passed].map(([key, values]) => [key, oneOrMore(values)]))
+}
+
+function passesOutside(key: string, value: string, disclosure: NonNullable<Telling['disclosure']>): boolean {
+  if (!PASSED_OUTSIDE.has(key)) return false
+  const found = disclosure(value)
+  if (found && changesMeaning(key)) throw new GbaError('UT_IDENTITY_NOT_WITHHELD', `${key} has ${found}`)
+  return !found
+}
+
+const checkedFixedHeaders = new WeakMap<object, Record<string, string>>()
+
+function fixedHeaders({ fixedHeaders: configured = NONE }: AppServerPolicy): Record<string, string> {
+  const checked = checkedFixedHeaders.get(configured)
+  if (checked) return checked
+  const entries = Object.entries(configured).map(([name, value]) => {
+    const fault = faultOfFixedHeader(name, value)
+    if (fault) throw new RangeError(`fixed header ${name} ${fault}`)
+    return [name.toLowerCase(), value] as const
+  })
+  const fixed = Object.fromEntries(entries)
+  checkedFixedHeaders.set(configured, fixed)
+  return fixed
+}
+
+const NONE = {}
+
+function identityHeaders(
+  { flags }: Grant,
+  { assertedIdentities, intendedIdentity }: Telling,
+  policy: AppServerPolicy,
+): Record<string, string> {
   const asserted = policy.identityHeader.map((name) => [
     name.toLowerCase(),
     name === 'P-Asserted-Identity'

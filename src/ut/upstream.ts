@@ -1,7 +1,9 @@
-import { type Dispatcher, errors, Pool } from 'undici'
+import { isIP } from 'node:net'
+import type { SecureContextOptions } from 'node:tls'
+import { buildConnector, type Dispatcher, errors, Pool } from 'undici'
 import { GbaError } from '../errors.ts'
-import type { Grant } from './authorise.ts'
-import { isGrant } from './authorise.ts'
+import { type Grant, isGrant } from './authorise.ts'
+import { type OutgoingHeaders, preparedTarget } from './headers.ts'
 
 /** Where one application server listens, and how patient the AP is with it. */
 export interface Upstream {
@@ -11,12 +13,19 @@ export interface Upstream {
   readonly timeoutMs: number
   readonly connectTimeoutMs: number
   readonly connections: number
+  /** Of an https URL: whom to trust and what to show. Default: the CAs that Node trusts, and no certificate. */
+  readonly tls?: UpstreamTls
 }
 
-/** What is sent: the very target and method that were authorised, with headers and body that are ours. */
+export interface UpstreamTls extends SecureContextOptions {
+  /** Name that the server's certificate has to carry, and that is asked for (SNI). Default: the host of the URL. */
+  readonly servername?: string
+}
+
+/** What is sent: the method that was authorised, the target that `prepare` made of the authorised one, and its headers. */
 export interface Forwarding {
   readonly grant: Grant
-  readonly headers: Readonly<Record<string, string | string[]>>
+  readonly headers: OutgoingHeaders
   readonly body: Uint8Array | undefined
 }
 
@@ -30,9 +39,10 @@ export interface CheckedHeaders {
 type Answer = (error: Error | null, data?: Dispatcher.ResponseData) => void
 
 /**
- * The way out. It stands where the proxy expects an undici client, takes method, target, headers and body from the
- * grant alone, and so sends the target octet for octet: the URL that the proxy made of it on the way is not used.
- * One pool of connections per application server.
+ * The way out. It stands where the proxy expects an undici client, takes method, target, headers and body from grant and
+ * preparation alone, and so sends the target octet for octet: the URL that the proxy made of it on the way is not used.
+ * Each application server has a pool of connections and a cache of TLS sessions of its own, also where two of them are
+ * at one address.
  */
 export function upstreams(list: readonly Upstream[]) {
   const pools = new Map(
@@ -40,12 +50,13 @@ export function upstreams(list: readonly Upstream[]) {
       upstream.name,
       {
         patienceMs: upstream.connectTimeoutMs + upstream.timeoutMs,
+        servername: new URL(upstream.url).hostname,
         pool: new Pool(upstream.url, {
           connections: upstream.connections,
           pipelining: 1,
           headersTimeout: upstream.timeoutMs,
           bodyTimeout: upstream.timeoutMs,
-          connect: { timeout: upstream.connectTimeoutMs },
+          connect: connectorTo(upstream),
         }),
       },
     ]),
@@ -56,7 +67,9 @@ export function upstreams(list: readonly Upstream[]) {
       if (!forwarding || !isGrant(forwarding.grant)) throw new TypeError('forwarding without a grant')
       const to = pools.get(forwarding.grant.appServer)
       if (!to) throw new TypeError(`no application server ${forwarding.grant.appServer}`)
-      const { grant, body } = forwarding
+      const { grant, headers: prepared, body } = forwarding
+      const path = preparedTarget(prepared, grant)
+      if (path === undefined) throw new TypeError('forwarding of what nobody prepared')
       // The pool's own timers start once a connection is free: without this one, a server that hangs makes a queue.
       // A request in that queue hears of its abort only when its turn comes, so the answer does not wait for it.
       const patience = new AbortController()
@@ -70,26 +83,39 @@ export function upstreams(list: readonly Upstream[]) {
         settle(new GbaError('UT_AS_TIMEOUT', 'no connection and no answer in time'))
         patience.abort()
       }, to.patienceMs)
-      to.pool.request(
-        {
-          method: grant.method as Dispatcher.HttpMethod,
-          path: grant.target,
-          headers: forwarding.headers,
-          body: body ?? null,
-          signal: patience.signal,
-        },
-        (error, data) => {
-          if (error) return settle(asGbaError(error))
-          if (data.statusCode <= 599) return settle(null, data)
-          data.body.on('error', () => {}).destroy()
-          settle(new GbaError('UT_AS_ANSWER_INVALID', `status ${data.statusCode}`))
-        },
-      )
+      const request = {
+        method: grant.method as Dispatcher.HttpMethod,
+        path,
+        headers: prepared,
+        body: body ?? null,
+        signal: patience.signal,
+        // Else undici takes the Host header for it, and a new connection whenever that changes.
+        servername: to.servername,
+      }
+      to.pool.request(request, (error, data) => {
+        if (error) return settle(asGbaError(error))
+        if (data.statusCode <= 599) return settle(null, data)
+        data.body.on('error', () => {}).destroy()
+        settle(new GbaError('UT_AS_ANSWER_INVALID', `status ${data.statusCode}`))
+      })
     },
     /** reply-from calls it on close. */
     destroy: () => Promise.all([...pools.values()].map(({ pool }) => pool.destroy())),
     close: () => Promise.all([...pools.values()].map(({ pool }) => pool.close())),
   }
+}
+
+/** Verifies the server's certificate, whatever the environment says; each call has a session cache of its own. */
+function connectorTo({ url, connectTimeoutMs, tls = {} }: Upstream): buildConnector.connector {
+  const { servername = nameIn(url), ...context } = tls
+  const connect = buildConnector({ ...context, timeout: connectTimeoutMs, rejectUnauthorized: true })
+  return ({ servername: _, ...to }, done) => connect(servername === '' ? to : { ...to, servername }, done)
+}
+
+/** An IP address is verified as such, and never asked for by SNI. */
+function nameIn(url: string): string {
+  const { hostname } = new URL(url)
+  return isIP(hostname.replace(/^\[|\]$/g, '')) ? '' : hostname
 }
 
 /** The fault of an application server whose connection fails within its answer; undefined for any other error. */

@@ -63,6 +63,15 @@ describe('authorise', () => {
       ['the intended identity alone', ALICE, ALICE, {}, [ALICE]],
       ['the intended identity though the tree has another one of the subscriber', ALICE, NUMBER, {}, [NUMBER]],
       ['the intended identity alone though all are to be asserted', ALICE, NUMBER, { assert: 'all' }, [NUMBER]],
+      ['the first identity where that is the default', NUMBER, undefined, { defaultIdentity: 'first' }, [ALICE]],
+      ['the intended identity whatever the default', ALICE, NUMBER, { defaultIdentity: 'first' }, [NUMBER]],
+      [
+        'all identities, the default first',
+        NUMBER,
+        undefined,
+        { defaultIdentity: 'first', assert: 'all' },
+        [ALICE, NUMBER],
+      ],
       ['all identities, the XUI first', NUMBER, undefined, { assert: 'all' }, [NUMBER, ALICE]],
       ['all identities in the order of the USS', 'global', undefined, { assert: 'all' }, [ALICE, NUMBER]],
     ]
@@ -164,6 +173,59 @@ describe('authorise', () => {
       assert.deepEqual(grant.tolerances, ['uss-id-is-type'])
       const other = alice([uss({ gsid: 1004, gsType: 3 })])
       refuses('UT_USS_MISSING', () => authorise(other, treeOf(ALICE), 'GET', undefined, { ...policy, gsTypes: [3] }))
+    })
+  })
+
+  describe('wildcarded identities', () => {
+    const ROOMS = 'sip:room!%5B0-9%5D+!@example.com' as Impu
+    const ROOM = 'sip:room42@example.com' as Impu
+    const subject = alice([uss({ uids: [ROOMS, ALICE] })])
+    test('open the trees of those that match, and the one that was named is asserted', () => {
+      const grant = authorise(subject, treeOf(ROOM), 'PUT', undefined, route())
+      assert.deepEqual([grant.assertedIdentities, grant.ownTree], [[ROOM], true])
+      assert.deepEqual(authorise(subject, treeOf(ALICE), 'GET', ROOM, route()).assertedIdentities, [ROOM])
+    })
+    test('are never asserted themselves, neither by default nor among all', () => {
+      for (const assertion of ['one', 'all'] as const) {
+        const policy = route({ assert: assertion, defaultIdentity: 'first' })
+        assert.deepEqual(authorise(subject, GLOBAL, 'GET', undefined, policy).assertedIdentities, [ALICE])
+      }
+      const all = authorise(subject, treeOf(ROOM), 'GET', undefined, route({ assert: 'all' }))
+      assert.deepEqual(all.assertedIdentities, [ROOM, ALICE])
+      refuses('UT_IMPU_NOT_OWNED', () => authorise(subject, GLOBAL, 'GET', ROOMS, route()))
+      refuses('UT_TREE_NOT_OWNED', () =>
+        authorise(subject, treeOf('sip:room!1!@example.com' as Impu), 'GET', undefined, route()),
+      )
+    })
+    test('alone are enough for who names one of theirs, and for nobody else', () => {
+      const lone = alice([uss({ uids: [ROOMS] })])
+      for (const defaultIdentity of ['xui', 'first'] as const) {
+        const policy = route({ defaultIdentity })
+        assert.deepEqual(authorise(lone, treeOf(ROOM), 'GET', undefined, policy).assertedIdentities, [ROOM])
+        assert.deepEqual(authorise(lone, GLOBAL, 'GET', ROOM, policy).assertedIdentities, [ROOM])
+        refuses('UT_USS_MISSING', () => authorise(lone, GLOBAL, 'GET', undefined, policy))
+      }
+    })
+    test('open nothing that does not match', () => {
+      for (const xui of [
+        'sip:room@example.com',
+        'sip:rooma@example.com',
+        'sip:room1@example.org',
+        'sips:room1@example.com',
+      ]) {
+        refuses('UT_TREE_NOT_OWNED', () => authorise(subject, treeOf(xui as Impu), 'GET', undefined, route()))
+        refuses('UT_IMPU_NOT_OWNED', () => authorise(subject, GLOBAL, 'GET', xui as Impu, route()))
+      }
+    })
+    test('open no temporary identity', () => {
+      const wide = alice([uss({ uids: ['sip:!.*!@ims.mnc001.mcc001.3gppnetwork.org' as Impu] })])
+      assert.ok(authorise(wide, treeOf('sip:x@ims.mnc001.mcc001.3gppnetwork.org' as Impu), 'GET', undefined, route()))
+      refuses('UT_TREE_NOT_OWNED', () => authorise(wide, treeOf(TEMPORARY), 'GET', undefined, route()))
+      refuses('UT_IMPU_NOT_OWNED', () => authorise(wide, GLOBAL, 'GET', TEMPORARY, route()))
+    })
+    test('count only where they are provisioned as such', () => {
+      const plain = alice([uss({ uids: ['sip:room.*@example.com' as Impu] })])
+      refuses('UT_TREE_NOT_OWNED', () => authorise(plain, treeOf(ROOM), 'GET', undefined, route()))
     })
   })
 
