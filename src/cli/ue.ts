@@ -163,7 +163,8 @@ function callOf(values: Values, text: string | undefined, usualSim: string | und
   }
 }
 
-function simFileOf(sim: string | undefined): string {
+/** Where the SIM is that a command line names. @throws UsageError */
+export function simFileOf(sim: string | undefined): string {
   if (sim === undefined || sim === '') throw new UsageError('which SIM? --sim SIM, or set GBA_SIM')
   return sim.includes('/') || /\.ya?ml$/.test(sim) ? sim : `${SIMS}/${sim}.yaml`
 }

@@ -66,12 +66,18 @@ export interface Proof {
 
 /**
  * Checks that the server knows the key too. An answer to an auth-int request must cover its body.
+ * @param read  how this UE reads Authentication-Info
  * @see RFC 7616 clause 3.5
  */
-export function checkProof({ credentials, ha1 }: Answer, headers: HeaderList, body: Uint8Array): Proof {
+export function checkProof(
+  { credentials, ha1 }: Answer,
+  headers: HeaderList,
+  body: Uint8Array,
+  read: (value: string) => AuthenticationInfo | undefined = parseAuthenticationInfo,
+): Proof {
   const [text, more] = headerValues(headers, 'authentication-info')
   if (text === undefined) return { outcome: 'absent' }
-  const info = more === undefined ? parseAuthenticationInfo(text) : undefined
+  const info = more === undefined ? read(text) : undefined
   if (!info) return { outcome: 'wrong' }
   const next = info.nextnonce === undefined ? {} : { nextnonce: info.nextnonce }
   if (info.rspauth === undefined) return { outcome: 'absent', ...next }

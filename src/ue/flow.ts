@@ -34,7 +34,7 @@ export interface UeOptions {
   readonly insecure?: boolean
   /** Ua security protocol identifier: by the suite of the connection (the default), or always this one. */
   readonly uaId?: 'tls-suite' | UaProtocolId
-  /** Whether an answer without rspauth is believed; `if-present` by default. A wrong one never is. */
+  /** Whether an answer without rspauth is believed; by default as the profile has it. A wrong one never is. */
   readonly rspauth?: 'if-present' | 'require'
   /** Of an answer; 16 MiB by default. */
   readonly maxBodyBytes?: number
@@ -76,11 +76,13 @@ export interface Ue {
  * @see 3GPP TS 24.109 clauses 4 and 5 (Rel-17)
  */
 export function createUe(sim: Sim, options: UeOptions = {}): Ue {
-  const { profile = standardProfile, now = Date.now, observer = () => {}, rspauth = 'if-present' } = options
+  const { profile = standardProfile, now = Date.now, observer = () => {}, rspauth = profile.rspauth } = options
   const randomBytes = options.randomBytes ?? ((length: number) => new Uint8Array(systemRandom(length)))
   const state = options.state ?? memoryState(freshState(sim))
   const bsf = options.bsf === undefined ? sim.bsf : parseUeUrl(options.bsf)
-  const transport = createTransport({ ...options, connect: [...(options.connect ?? []), ...sim.connect] })
+  const { connections } = profile
+  const transport = createTransport({ ...options, connections, connect: [...(options.connect ?? []), ...sim.connect] })
+  const last = new Map<string, UeConnection>()
 
   let running: Promise<HeldBootstrap> | undefined
   /** One run at a time: transactions that need one meanwhile share it. */
@@ -121,8 +123,8 @@ export function createUe(sim: Sim, options: UeOptions = {}): Ue {
     request(method, url, request = {}) {
       const key = (held: HeldBootstrap, naf: Fqdn, connection: UeConnection) =>
         ksNaf(held, naf, uaProtocolId(connection))
-      const context = { transport, state, profile, observer, now, randomBytes, rspauth, live, bootstrap, ksNaf: key }
-      return transact(context, method, url, request)
+      const around = { transport, state, profile, observer, now, randomBytes, rspauth, last }
+      return transact({ ...around, live, bootstrap, ksNaf: key }, method, url, request)
     },
     async credentials(urlText, signal) {
       const url = parseUeUrl(urlText)

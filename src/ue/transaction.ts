@@ -1,4 +1,4 @@
-import { type EpochMs, toBase64, toHex, utf8 } from '../core/bytes.ts'
+import { type EpochMs, toBase64, utf8 } from '../core/bytes.ts'
 import type { Qop } from '../core/digest.ts'
 import type { DigestChallenge } from '../core/digest-header.ts'
 import type { Btid, Fqdn } from '../core/identity.ts'
@@ -45,6 +45,8 @@ export interface UaContext {
   readonly now: () => EpochMs
   readonly randomBytes: (length: number) => Uint8Array
   readonly rspauth: 'if-present' | 'require'
+  /** The last connection to each origin. */
+  readonly last: Map<string, UeConnection>
   /** The bootstrap held, unless its time is over. */
   readonly live: () => HeldBootstrap | undefined
   readonly bootstrap: (signal?: AbortSignal) => Promise<HeldBootstrap>
@@ -58,6 +60,7 @@ const MAX_ROUNDS = 5
 /**
  * One transaction on Ua: sends the request, protected when key and nonce are at hand, and answers 401s. A stale nonce
  * costs another round; any other 401 on a protected request asks for a new bootstrap, of which there is one at most.
+ * Profiles differ in when they bootstrap and when they give up.
  * @throws UeError; a status is none
  * @see 3GPP TS 24.109 clause 5.2 (Rel-17)
  */
@@ -67,34 +70,60 @@ export async function transact(
   urlText: string,
   options: UeRequestOptions,
 ): Promise<UeResponse> {
-  const request = requestOf(context.profile, method, urlText, options)
-  const { url, body, plain } = request
+  const { profile, transport } = context
+  const request = requestOf(profile, method, urlText, options)
+  const { url } = request
   const { signal } = options
   let bootstrapped = false
+  let asked = false
+  let withheld = profile.withholdsBody && request.body.length > 0 && !request.authorised
   for (let round = 1; ; round++) {
     let protection: Protection | undefined
     const headers: Outgoing['headers'] = (connection) => {
-      protection = protect(context, request, connection)
+      protection = asked || profile.remembersNonce ? protect(context, request, connection) : undefined
+      const plain = withheld ? withoutBody(request.plain) : request.plain
       return protection ? [...plain, ['Authorization', protection.authorization]] : plain
     }
-    const sent = await context.transport.send({ url, method, body, headers, signal })
+    const body = withheld ? new Uint8Array() : request.body
+    const sent = await transport.send({ url, method, body, headers, signal })
+    context.last.set(url.origin, sent.connection)
+    if (withheld && sent.response.status < 300) {
+      tell(context, request, sent, 'nobody asked for credentials: now with the body')
+      withheld = false
+      continue
+    }
     if (sent.response.status !== 401 || request.authorised) return finish(context, request, sent, protection?.answer)
     const challenge = challengeOf(context, request, sent)
     if (!challenge) return respond(sent, 'absent')
-    const current = context.live()
-    // A stale nonce says that the key was right; and another transaction may have bootstrapped meanwhile.
-    const keyIsGood = current && (!protection || challenge.stale || current.btid !== protection.btid)
-    if (round >= MAX_ROUNDS || (!keyIsGood && bootstrapped)) {
-      tell(context, request, sent, 'refused with a fresh key: given up')
+    const needed = needsKey(context, protection, challenge)
+    if (round >= MAX_ROUNDS || needed === 'in vain' || (needed && bootstrapped)) {
+      tell(context, request, sent, bootstrapped ? 'refused with a fresh key: given up' : 'refused again: given up')
+      if (profile.forgetsWhenRefused)
+        context.state.update(({ bootstrap: _, ...rest }) => ({ ...rest, nonces: new Map() }))
       return respond(sent, 'absent')
     }
-    tell(context, request, sent, noteOf(protection, challenge))
-    if (!keyIsGood) {
+    tell(context, request, sent, noteOf(protection, challenge, needed))
+    if (needed) {
       await context.bootstrap(signal)
       bootstrapped = true
     }
     keep(context, url.origin, challenge)
+    withheld = false
+    asked = true
   }
+}
+
+/** Whether a 401 asks for a new bootstrap, in this UE's opinion; `in vain`: it does, and this UE makes none. */
+function needsKey(
+  { live, profile }: UaContext,
+  protection: Protection | undefined,
+  { stale }: DigestChallenge,
+): boolean | 'in vain' {
+  const current = live()
+  if (profile.bootstrapsOn === 'any-401' || !current) return true
+  // A stale nonce says that the key was right; and another transaction may have bootstrapped meanwhile.
+  if (!protection || stale || current.btid !== protection.btid) return false
+  return profile.bootstrapsOn === 'no-key' ? 'in vain' : true
 }
 
 /** A request as the caller wants it, before GBA. */
@@ -120,7 +149,8 @@ function protect(context: UaContext, request: UaRequest, connection: UeConnectio
   const { url, method, body } = request
   const held = context.live()
   if (request.authorised || !held || !isGood(state.read().nonces.get(url.origin), held.btid)) return undefined
-  const password = utf8(toBase64(context.ksNaf(held, url.host, connection).expose(32)))
+  const previous = profile.suiteOf === 'previous-connection' ? context.last.get(url.origin) : undefined
+  const password = utf8(toBase64(context.ksNaf(held, url.host, previous ?? connection).expose(32)))
   const nonce = state
     .update(({ nonces, ...rest }) => ({ ...rest, nonces: counted(nonces, url.origin, held.btid) }))
     .nonces.get(url.origin)
@@ -162,7 +192,12 @@ function finish(context: UaContext, request: UaRequest, sent: Sent, answer: Answ
     )
     return respond(sent, 'absent')
   }
-  const { outcome, nextnonce } = checkProof(answer, sent.response.headers, sent.response.body)
+  const { outcome, nextnonce } = checkProof(
+    answer,
+    sent.response.headers,
+    sent.response.body,
+    context.profile.readAuthenticationInfo,
+  )
   tell(context, request, sent, outcome === 'verified' ? 'rspauth verified' : `rspauth is ${outcome}`)
   if (outcome === 'wrong') throw new UeError('RSPAUTH_WRONG', 'rspauth is wrong: this server does not know Ks_NAF')
   if (outcome === 'absent' && context.rspauth === 'require') throw new UeError('RSPAUTH_WRONG', 'rspauth is missing')
@@ -170,18 +205,17 @@ function finish(context: UaContext, request: UaRequest, sent: Sent, answer: Answ
     const { nonce } = answer.credentials
     context.state.update(({ nonces, ...rest }) => ({
       ...rest,
-      nonces: renewed(nonces, request.url.origin, nonce, nextnonce),
+      nonces: renewed(nonces, request.url.origin, nonce, nextnonce, context.profile.ncRestarts),
     }))
   }
   return respond(sent, outcome)
 }
 
-const noteOf = (protection: Protection | undefined, { stale }: DigestChallenge): string =>
-  !protection
-    ? 'challenge for GBA'
-    : stale
-      ? 'the nonce is stale, the key is good'
-      : 'the key is refused: bootstrap anew'
+function noteOf(protection: Protection | undefined, { stale }: DigestChallenge, needed: boolean): string {
+  if (!protection) return 'challenge for GBA'
+  if (stale) return needed ? 'the nonce is stale: bootstrap anew all the same' : 'the nonce is stale, the key is good'
+  return needed ? 'the key is refused: bootstrap anew' : 'the key has been replaced meanwhile'
+}
 
 function tell({ observer, now }: UaContext, { url }: UaRequest, sent: Sent, note: string): void {
   observer({ from: 'UE', to: 'AP', interface: 'Ua', host: url.host, at: now(), ...sent, note })
@@ -190,11 +224,13 @@ function tell({ observer, now }: UaContext, { url }: UaRequest, sent: Sent, note
 type Nonces = UeState['nonces']
 
 /** A challenge that repeats the nonce held does not start its count again. */
-function keep({ state, randomBytes }: UaContext, origin: string, challenge: DigestChallenge): void {
-  const fresh = toHex(randomBytes(16))
+function keep({ state, profile, randomBytes }: UaContext, origin: string, challenge: DigestChallenge): void {
+  const fresh = profile.formatCnonce(randomBytes(16))
   state.update(({ nonces, ...rest }) => {
     const held = nonces.get(origin)
-    const { count, cnonce } = held?.challenge.nonce === challenge.nonce ? held : { count: 0, cnonce: fresh }
+    const isSame = held?.challenge.nonce === challenge.nonce
+    const count = held && (isSame || !profile.ncRestarts) ? held.count : 0
+    const cnonce = held && isSame ? held.cnonce : fresh
     return { ...rest, nonces: new Map(nonces).set(origin, { challenge, count, cnonce }) }
   })
 }
@@ -209,10 +245,14 @@ function counted(nonces: Nonces, origin: string, btid: Btid): Nonces {
 }
 
 /** A nextnonce counts only while the nonce it follows is the one held: answers may come in any order. */
-function renewed(nonces: Nonces, origin: string, used: string, nextnonce: string): Nonces {
+function renewed(nonces: Nonces, origin: string, used: string, nextnonce: string, ncRestarts: boolean): Nonces {
   const held = nonces.get(origin)
   if (held?.challenge.nonce !== used || used === nextnonce) return nonces
-  return new Map(nonces).set(origin, { ...held, challenge: { ...held.challenge, nonce: nextnonce }, count: 0 })
+  return new Map(nonces).set(origin, {
+    ...held,
+    challenge: { ...held.challenge, nonce: nextnonce },
+    count: ncRestarts ? 0 : held.count,
+  })
 }
 
 function requestOf(profile: UeProfile, method: string, urlText: string, options: UeRequestOptions): UaRequest {
@@ -226,6 +266,7 @@ function requestOf(profile: UeProfile, method: string, urlText: string, options:
     ['Host', url.authority],
     ['User-Agent', `${profile.userAgent} 3gpp-gba`],
     ['Accept', '*/*'],
+    ...profile.headers,
     ['X-3GPP-Intended-Identity', intendedIdentity && profile.formatIntendedIdentity(intendedIdentity)],
     ['Content-Length', bodiless || named.has('transfer-encoding') ? undefined : String(body.length)],
   ]
@@ -234,6 +275,10 @@ function requestOf(profile: UeProfile, method: string, urlText: string, options:
   )
   return { url, method, body, plain, authorised: named.has('authorization'), qop }
 }
+
+/** The same header for an empty body. */
+const withoutBody = (headers: HeaderList): HeaderList =>
+  headers.map(([name, value]) => [name, name.toLowerCase() === 'content-length' ? '0' : value])
 
 const isList = <Item, Other>(value: readonly Item[] | Other): value is readonly Item[] => Array.isArray(value)
 

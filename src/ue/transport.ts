@@ -14,6 +14,8 @@ export interface TransportOptions {
   readonly insecure?: boolean
   /** Of an answer; 16 MiB by default. */
   readonly maxBodyBytes?: number
+  /** Kept by default. */
+  readonly connections?: 'kept' | 'one-per-request'
 }
 
 /** A request to a URL before the connection is known. */
@@ -48,7 +50,8 @@ export interface Transport {
  * suite, before the first header is written.
  */
 export function createTransport(options: TransportOptions = {}): Transport {
-  const agents = { http: new http.Agent({ keepAlive: true }), https: new https.Agent({ keepAlive: true }) }
+  const keepAlive = options.connections !== 'one-per-request'
+  const agents = { http: new http.Agent({ keepAlive }), https: new https.Agent({ keepAlive }) }
   const limit = options.maxBodyBytes ?? 16 * 1024 * 1024
 
   const tlsOptions = (url: UeUrl) => ({

@@ -1,5 +1,5 @@
 import type { Qop } from '../core/digest.ts'
-import { type DigestChallenge, parseChallenges } from '../core/digest-header.ts'
+import type { DigestChallenge } from '../core/digest-header.ts'
 import type { Fqdn } from '../core/identity.ts'
 import { UeError } from './fault.ts'
 import { type HeaderList, headerValues } from './message.ts'
@@ -16,7 +16,7 @@ const REALM_PREFIX = '3GPP-bootstrapping@'
  * @see 3GPP TS 24.109 clauses 5.2.4 and D.3 (Rel-17)
  */
 export function gbaChallenge(headers: HeaderList, host: Fqdn, profile: UeProfile): DigestChallenge | undefined {
-  const challenges = parseChallenges(headerValues(headers, 'www-authenticate'))
+  const challenges = profile.readChallenges(headerValues(headers, 'www-authenticate'))
   const ours = challenges.filter(({ realm }) => nafNames(realm).length > 0)
   const [any] = ours
   if (!any) return undefined

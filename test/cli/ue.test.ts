@@ -110,6 +110,18 @@ describe('gba-proxy ue', () => {
     assert.equal(last()?.headers['x-3gpp-intended-identity'], '"sip:alice@example.com"')
   })
 
+  test('behaves as the make of UE it is told to be', async (t) => {
+    const { ue, naf } = await lab(t)
+    assert.equal((await ue(['--profile', 'curl', '-X', 'PUT', '-d', 'xyz', URL_])).code, 0)
+    assert.deepEqual(
+      naf.requests.map(({ headers }) => [headers['user-agent'], headers['content-length']]),
+      [
+        ['curl/7.88.1 3gpp-gba', '0'],
+        ['curl/7.88.1 3gpp-gba', '3'],
+      ],
+    )
+  })
+
   test('writes where it is told, with headers when asked', async (t) => {
     const answer = () => ({ status: 200, headers: { etag: '"v1"' }, body: 'x' })
     const { ue, dir, naf } = await lab(t, { naf: { answer } })
@@ -184,6 +196,7 @@ describe('gba-proxy ue', () => {
       ['no URL', 2, {}, () => []],
       ['two URLs', 2, {}, () => [URL_, URL_]],
       ['an unknown option', 2, {}, () => ['--nonsense', URL_]],
+      ['a profile that is none', 2, {}, () => ['--profile', 'symbian', URL_]],
       ['a qop that is none', 2, {}, () => ['--qop', 'auth-conf', URL_]],
       ['a Ua id that is none', 2, {}, () => ['--ua-id', '01', URL_]],
       ['a header that is none', 2, {}, () => ['-H', 'nothing', URL_]],

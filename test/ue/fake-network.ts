@@ -154,6 +154,8 @@ export interface FakeNafOptions {
   /** Given out in turn; then they are made up. */
   nonces?: readonly string[]
   realm?: string
+  /** Takes a digest uri with a slash more than the target has. */
+  trailingSlash?: boolean
   /** B-TIDs that are refused as unknown. */
   unknown?: Set<string>
   /** Refuses every request. */
@@ -205,11 +207,11 @@ export async function fakeNaf(options: FakeNafOptions) {
     const { algorithm = 'MD5', username, realm, nonce, nc = '', cnonce = '', qop } = credentials
     const password = utf8(toBase64(deriveKsNaf(session.ks, session.rand, session.impi, nafIdOf(NAF, id)).expose(32)))
     const ha1 = computeHa1(algorithm, username, realm, password, { nonce, cnonce })
-    const common = { algorithm, ha1, nonce, nc, cnonce, qop, uri: got.target }
+    const uri = options.trailingSlash && credentials.uri === `${got.target}/` ? credentials.uri : got.target
+    const common = { algorithm, ha1, nonce, nc, cnonce, qop, uri }
     const expected = computeResponse({ ...common, method: got.method, bodyHash: hashBody(algorithm, got.body) })
     const seen = counts.get(nonce)
-    if (expected !== credentials.response || credentials.uri !== got.target || !seen || seen.has(nc))
-      return challenge(false)
+    if (expected !== credentials.response || credentials.uri !== uri || !seen || seen.has(nc)) return challenge(false)
     if (options.stale?.has(nonce)) return challenge(true)
     seen.add(nc)
     const { status, headers = {}, body = '' } = options.answer?.(got) ?? { status: 200, body: 'content' }
