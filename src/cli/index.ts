@@ -14,6 +14,8 @@ export const COMMANDS: CommandTable = {
   certs: async () => (await import('./certs.ts')).command,
   ue: async () => (await import('./ue.ts')).command,
   demo: async () => (await import('./demo.ts')).command,
+  explain: async () => (await import('./explain.ts')).command,
+  route: async () => (await import('./route.ts')).command,
 }
 
 /**

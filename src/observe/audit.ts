@@ -28,7 +28,16 @@ export interface AuditRecord {
   readonly auid?: string
   readonly naf?: string
   readonly appServer?: string
+  /** How far the request came: the stage that refused it, or `forward`. */
+  readonly step?: 'arrive' | 'authenticate' | 'authorise' | 'rewrite' | 'forward'
+  /** Ua security protocol identifier that verified. */
   readonly uaProtocolId?: string
+  /** Those that would have been tried. */
+  readonly uaProtocolIds?: readonly string[]
+  /** Path prefix of the route. */
+  readonly route?: string
+  /** Names of tolerated deviations. */
+  readonly tolerances?: readonly string[]
   readonly status?: number
   readonly durationMs?: number
 }
@@ -39,20 +48,27 @@ export interface Audit {
   count(event: AuditEvent): number
 }
 
+/** Decisions that let something through: these may be sampled, refusals never are. */
+const ACCEPTING: ReadonlySet<AuditEvent> = new Set(['ut.forwarded', 'zn.granted', 'zn.fetched'])
+
 /**
  * Writes each decision as one structured record.
  * @param write       where a finished record goes
  * @param pseudonym   what an identity is written as; undefined: in clear
+ * @param everyNth     of the accepting decisions, one in so many is written; all are counted
  */
 export function auditor(
   write: (event: AuditEvent, fields: Readonly<Record<string, unknown>>) => void,
   pseudonym: ((identity: string) => string) | undefined,
+  everyNth = 1,
 ): Audit {
   const counts = new Map<AuditEvent, number>()
   const named = (identity: string) => (pseudonym ? pseudonym(identity) : identity)
   return {
     record(event, { impi, btid, impus, xui, detail, ...rest }) {
-      counts.set(event, (counts.get(event) ?? 0) + 1)
+      const count = (counts.get(event) ?? 0) + 1
+      counts.set(event, count)
+      if (ACCEPTING.has(event) && count % everyNth !== 0) return
       write(event, {
         ...rest,
         ...(impi !== undefined && { impi: named(impi) }),
