@@ -5,10 +5,13 @@ import { headerValues, productTokens } from './core/headers.ts'
 import type { Fqdn } from './core/identity.ts'
 import { parseIdentityHeader } from './core/identity-header.ts'
 import { type UaProtocolId, uaProtocolIdOfSuite } from './core/naf-id.ts'
+import type { ToleranceName, Tolerances } from './core/tolerances.ts'
 import { type FaultCode, GbaError, PROBLEM_JSON, problemOf } from './errors.ts'
 import type { Audit, AuditRecord } from './observe/audit.ts'
 import { addressedNaf } from './ua/addressed-naf.ts'
 import type { Authenticated, Authenticator, Examined, NafPolicy } from './ua/authenticate.ts'
+import { type ChallengePolicy, saysGba } from './ua/challenge.ts'
+import { requireTolerated } from './ua/verify.ts'
 import { authorise, type Grant, type RoutePolicy } from './ut/authorise.ts'
 import { type AppServerPolicy, inspectIdentityHeaders, outgoingHeaders } from './ut/headers.ts'
 import ut from './ut/plugin.ts'
@@ -25,6 +28,7 @@ export interface Naf extends NafPolicy {
 export interface Route extends RouteMatch {
   readonly appServer: AppServer
   readonly methods: readonly string[]
+  readonly challenge: ChallengePolicy
   readonly policy: RoutePolicy
 }
 
@@ -36,7 +40,10 @@ export interface ApOptions {
   readonly nafs: ReadonlyMap<Fqdn, Naf>
   readonly routes: readonly Route[]
   readonly appServers: readonly AppServer[]
+  readonly tolerances: Tolerances
   readonly authenticator: Authenticator
+  /** Without TLS there is no SNI, and the digest uri may say http. */
+  readonly scheme: 'https' | 'http'
   readonly requireToken: boolean
   readonly headerCount: number
   readonly authIntAnswerBytes: number
@@ -53,13 +60,21 @@ interface Arrival {
   readonly uri: XcapUri
 }
 
+/** What authorisation found: the grant, and the deviations that were tolerated for it. */
+interface Permission {
+  readonly grant: Grant
+  readonly tolerances: readonly ToleranceName[]
+}
+
 /** How far one request has come. Each step needs the one before. */
 interface Passage {
   naf?: { readonly nafFqdn: Fqdn; readonly naf: Naf }
+  /** Methods of the route. */
+  allowed?: readonly string[]
   arrival?: Arrival
   examined?: Examined
   authenticated?: Authenticated
-  grant?: Grant
+  permission?: Permission
   forwarding?: Forwarding
 }
 
@@ -92,16 +107,15 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     passage.naf = addressedNaf(sniOf(request), headerValues(request.raw.rawHeaders, 'host'), options.nafs)
     const arrival = arrive(request, passage.naf)
     passage.arrival = arrival
-    const examined = await authenticator.examine(
-      uaRequestOf(request, arrival),
-      arrival.naf,
-      idsOf(request, arrival.naf),
-    )
+    const { naf, route } = arrival
+    const policy = { challenge: route.challenge, gsids: naf.gsids }
+    const uaRequest = { ...uaRequestOf(request, arrival), scheme: options.scheme }
+    const examined = await authenticator.examine(uaRequest, policy, idsOf(request, naf))
     passage.examined = examined
     // Who is not authenticated gets no body read, where the response does not cover it.
     if (examined.needsBody) return
     passage.authenticated = await authenticator.verify(examined, NO_BODY)
-    passage.grant = permit(request, arrival, passage.authenticated)
+    passage.permission = permit(request, arrival, passage.authenticated, options.tolerances)
   })
 
   scope.addHook('preHandler', async (request) => {
@@ -110,8 +124,8 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     if (!arrival || !examined) throw new TypeError('a request that never arrived')
     const body = Buffer.isBuffer(request.body) ? request.body : undefined
     passage.authenticated ??= await authenticator.verify(examined, body ?? NO_BODY)
-    passage.grant ??= permit(request, arrival, passage.authenticated)
-    passage.forwarding = rewrite(request, arrival, passage.grant, body)
+    passage.permission ??= permit(request, arrival, passage.authenticated, options.tolerances)
+    passage.forwarding = rewrite(request, arrival, passage.permission.grant, body)
   })
 
   await scope.register(ut, {
@@ -138,11 +152,11 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     if (!target.startsWith('/')) throw new GbaError('UT_TARGET_AMBIGUOUS', 'not in origin-form')
     const route = selectRoute(options.routes, nafFqdn, target)
     const uri = parseXcapUri(target, route.appServer.xcapRoot)
+    request.passage.allowed = route.methods
     if (!route.methods.includes(request.method)) throw new GbaError('UT_METHOD_NOT_ALLOWED', request.method)
-    const userAgent = headerValues(raw.rawHeaders, 'user-agent').join(' ')
     const knocks = headerValues(raw.rawHeaders, 'authorization').length === 0
-    if (options.requireToken && knocks && !productTokens(userAgent).has('3gpp-gba')) {
-      throw new GbaError('UA_TOKEN_MISSING', 'no Authorization, and no token 3gpp-gba in User-Agent')
+    if (options.requireToken && knocks && !saysGba(tokensOf(request), route.challenge)) {
+      throw new GbaError('UA_TOKEN_MISSING', 'no Authorization, and no GBA token in User-Agent')
     }
     return { at: now(), nafFqdn, naf, route, uri }
   }
@@ -165,9 +179,10 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     if (fault.code === 'UT_REQUEST_MALFORMED') reply.header('connection', 'close')
     if (status === 401 && naf) {
       const stale = STALE.has(fault.code)
-      reply.header('www-authenticate', authenticator.challenge(naf.nafFqdn, naf.naf, stale))
+      const challenge = arrival?.route.challenge ?? naf.naf.challenge
+      reply.header('www-authenticate', authenticator.challenge(naf.nafFqdn, challenge, tokensOf(request), stale))
     }
-    if (status === 405) reply.header('allow', (arrival?.route.methods ?? ALL_METHODS).join(', '))
+    if (status === 405) reply.header('allow', (request.passage?.allowed ?? ALL_METHODS).join(', '))
     if (status === 503) reply.header('retry-after', '5')
     const body = Buffer.from(JSON.stringify(problemOf(status, request.id)))
     // A UE that authenticated learns that this refusal is ours as well.
@@ -190,12 +205,21 @@ const OURS: ReadonlySet<string> = new Set(['server', 'connection'])
 const STALE: ReadonlySet<FaultCode> = new Set(['UA_NONCE_AGED', 'UA_NONCE_FORGOTTEN'])
 
 /** Authorise: whether this subscriber may do this, and as whom. */
-function permit(request: FastifyRequest, { uri, route }: Arrival, who: Authenticated): Grant {
+function permit(
+  request: FastifyRequest,
+  { uri, route }: Arrival,
+  who: Authenticated,
+  tolerances: Tolerances,
+): Permission {
   const { rawHeaders } = request.raw
   inspectIdentityHeaders(rawHeaders)
   const intended = parseIdentityHeader(headerValues(rawHeaders, 'x-3gpp-intended-identity'))
   if (intended === 'malformed') throw new GbaError('UT_IDENTITY_MALFORMED', 'X-3GPP-Intended-Identity')
-  return authorise(who, uri, request.method, intended === 'absent' ? undefined : intended.impu, route.policy)
+  const asked = intended === 'absent' ? undefined : intended
+  const met = asked?.quirk === undefined ? [] : [asked.quirk]
+  requireTolerated(met, tolerances)
+  const grant = authorise(who, uri, request.method, asked?.impu, route.policy)
+  return { grant, tolerances: [...met, ...grant.tolerances] }
 }
 
 /** Rewrite: from what is permitted to what exactly is sent. */
@@ -220,6 +244,10 @@ function idsOf(request: FastifyRequest, { uaProtocolIds }: Naf): UaProtocolId[] 
   return uaProtocolIds.flatMap((id) => (id === 'tls-suite' ? (suite ?? []) : id))
 }
 
+function tokensOf(request: FastifyRequest): ReadonlySet<string> {
+  return productTokens(headerValues(request.raw.rawHeaders, 'user-agent').join(' '))
+}
+
 function uaRequestOf(request: FastifyRequest, { nafFqdn }: Arrival) {
   const authorization = headerValues(request.raw.rawHeaders, 'authorization')
   return { method: request.method, target: request.originalUrl, nafFqdn, authorization }
@@ -238,23 +266,36 @@ function emptyBodyOf(method: string): number | undefined {
 }
 
 function recordOf(request: FastifyRequest, at: EpochMs): AuditRecord {
-  const { arrival, authenticated, examined, grant } = request.passage ?? {}
+  const { arrival, authenticated, examined, permission } = request.passage ?? {}
+  const tolerances = [...(authenticated?.tolerances ?? []), ...(permission?.tolerances ?? [])]
   const btid = authenticated?.btid ?? examined?.presented.btid
   return {
     requestId: request.id,
+    step: stepOf(request.passage ?? {}),
     method: request.method,
+    ...(examined && !authenticated && { uaProtocolIds: examined.candidates }),
     ...(arrival && {
       naf: arrival.nafFqdn,
       auid: arrival.uri.auid,
       appServer: arrival.route.appServer.name,
       durationMs: at - arrival.at,
+      route: arrival.route.pathPrefix,
       ...(arrival.uri.xui !== undefined && { xui: arrival.uri.xui }),
     }),
     ...(btid && { btid }),
     ...(authenticated?.impi && { impi: authenticated.impi }),
     ...(authenticated && { uaProtocolId: authenticated.uaProtocolId }),
-    ...(grant && { impus: grant.assertedIdentities }),
+    ...(permission && { impus: permission.grant.assertedIdentities }),
+    ...(tolerances.length > 0 && { tolerances }),
   }
+}
+
+/** The stage that a request is at: where it is refused, if it is. */
+function stepOf({ arrival, authenticated, permission, forwarding }: Passage): NonNullable<AuditRecord['step']> {
+  if (!arrival) return 'arrive'
+  if (!authenticated) return 'authenticate'
+  if (!permission) return 'authorise'
+  return forwarding ? 'forward' : 'rewrite'
 }
 
 /** What Fastify itself refuses is the UE's; anything else unforeseen is our bug. */

@@ -1,37 +1,40 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
+import type { TlsOptions } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
-import ap, { type ApOptions, type Naf, type Route } from './ap.ts'
+import ap, { type ApOptions } from './ap.ts'
+import { type ApPolicy, apPolicyOf, nonEmpty, plainPolicyOf } from './ap-policy.ts'
 import { createAs } from './as/server.ts'
 import type { ApConfig, BsfConfig, Config, HssConfig, ZnServerConfig } from './config/schema.ts'
 import type { EpochMs } from './core/bytes.ts'
-import type { Fqdn } from './core/identity.ts'
 import { auc } from './hss/auc.ts'
 import { loadSubscribers } from './hss/subscribers.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
 import { createLog, type Logger, openLogFile, pseudonymiser } from './observe/log.ts'
-import { createServer } from './server.ts'
+import { boundStop, createServer } from './server.ts'
 import { openState, type State } from './state.ts'
 import { memoryOnceStore } from './store/memory.ts'
-import { clientTlsOptions, mutualTlsOptions, serverTlsOptions } from './tls/listener.ts'
+import { clientTlsOptions, mutualTlsOptions, serverTlsOptions, upstreamTlsOptions } from './tls/listener.ts'
 import { authenticator } from './ua/authenticate.ts'
 import type { PendingChallenge } from './ub/bootstrap.ts'
 import ub from './ub/plugin.ts'
 import type { AvSource } from './zh/port.ts'
-import { cachedKeySource } from './zn/cache.ts'
+import { cachedKeySource, type KeyCache } from './zn/cache.ts'
 import { httpKeySource } from './zn/http.ts'
 import { localKeySource } from './zn/local.ts'
 import zn from './zn/plugin.ts'
 import type { KeySource } from './zn/port.ts'
 
 /** Listeners by what speaks there. */
-export type Listener = 'ub' | 'zn' | 'ap' | 'as'
+export type Listener = 'ub' | 'zn' | 'ap' | 'plainUa' | 'as'
 
 export interface App {
   /** Where each listener really is: port 0 in the configuration is any free port. */
   readonly addresses: Readonly<Partial<Record<Listener, { readonly host: string; readonly port: number }>>>
   readonly audit: Audit
+  /** Opens the audit file anew, after it was moved away. */
+  reopenLogs(): void
   close(): Promise<void>
 }
 
@@ -54,6 +57,8 @@ interface Parts {
   readonly avSource: AvSource | undefined
 }
 
+type Listening = [Listener, FastifyInstance, { readonly host: string; readonly port: number }]
+
 const EXPIRY_SWEEP_MS = 60_000
 
 /**
@@ -70,7 +75,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   const auditLog = auditFile
     ? createLog({ level: 'info', identities: config.log.identities, destination: auditFile })
     : logger
-  const written = auditor((event, fields) => auditLog.info(fields, event), named)
+  const written = auditor((event, fields) => auditLog.info(fields, event), named, config.log.auditEveryNth)
   const audit: Audit = {
     count: written.count,
     record(event, record) {
@@ -79,7 +84,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     },
   }
   const parts: Parts = { config, state, log: logger, audit, now, avSource }
-  const servers: [Listener, FastifyInstance, { host: string; port: number }][] = []
+  const servers: Listening[] = []
   const keys = keySourceOf(parts)
   const close = async () => {
     await Promise.all(servers.map(([, server]) => server.close()))
@@ -93,13 +98,15 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       if (config.bsf.zn) servers.push(['zn', await znServer(parts, config.bsf.zn), config.bsf.zn])
     }
     if (config.as) servers.push(['as', asServer(parts, config.as), config.as])
-    if (config.ap && keys) servers.push(['ap', await apServer(parts, config.ap, keys), config.ap])
-    for (const [, server, { host, port }] of servers) await server.listen({ host, port, listenTextResolver: () => '' })
+    if (config.ap && keys) servers.push(...(await apServers(parts, config.ap, keys)))
+    for (const [, server, { host, port }] of servers)
+      await server.listen({ host, port, listenTextResolver: () => 'server.listening' })
   } catch (error) {
     await close()
     throw error
   }
   const sweep = setInterval(() => {
+    keys?.sweep()
     state.bootstraps.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
   }, EXPIRY_SWEEP_MS)
   sweep.unref()
@@ -108,6 +115,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       servers.map(([name, server, { host }]) => [name, { host, port: (server.server.address() as AddressInfo).port }]),
     ),
     audit,
+    reopenLogs: () => auditFile?.reopen(),
     close: async () => {
       clearInterval(sweep)
       await close()
@@ -149,69 +157,66 @@ async function znServer({ state, log, audit, now }: Parts, config: ZnServerConfi
 }
 
 function asServer({ state, log }: Parts, as: NonNullable<Config['as']>): FastifyInstance {
-  return createAs({ documents: state.documents, xcapRoot: as.xcapRoot, log, bodyLimit: as.bodyBytes })
+  const server = createAs({ documents: state.documents, xcapRoot: as.xcapRoot, log, bodyLimit: as.bodyBytes })
+  boundStop(server)
+  return server
 }
 
-async function apServer(
-  { state, log, audit, now }: Parts,
-  config: ApConfig,
-  keys: KeySource,
-): Promise<FastifyInstance> {
-  const tls = serverTlsOptions(config.tls, warning(log))
-  const server = createServer({ log, limits: config.limits, tls, onRefused: unborn(audit, 'ut.refused') })
-  const ua = authenticator({
-    keys,
-    ledger: state.ledger,
-    nonces: { key: state.nonceKey, lifetimeMs: config.challenge.nonceLifetimeS * 1000 },
-    now,
-    randomBytes,
-    maxRemembered: config.zn.maxEntries,
-  })
-  const options: ApOptions = {
-    ...apPolicyOf(config),
-    authenticator: ua,
+/** The proxy over TLS, and without where a conformance set-up asks for it: one authenticator, one set of rules. */
+async function apServers(parts: Parts, config: ApConfig, keys: KeySource): Promise<Listening[]> {
+  const { state, log, audit, now } = parts
+  const policy = policyWithTls(config, parts)
+  const common = {
+    authenticator: authenticator({
+      keys,
+      ledger: state.ledger,
+      nonces: { key: state.nonceKey, lifetimeMs: config.challenge.nonceLifetimeS * 1000 },
+      now,
+      randomBytes,
+      tolerances: policy.tolerances,
+      maxRemembered: config.zn.maxEntries,
+    }),
     requireToken: config.challenge.requireToken,
     headerCount: config.limits.headerCount,
     authIntAnswerBytes: config.limits.authIntAnswerBytes,
     audit,
     now,
   }
-  await server.register(ap, options)
-  return server
+  const listening = async (place: Listening[0], at: Listening[2], options: ApOptions, tls?: TlsOptions) => {
+    const server = createServer({ log, limits: config.limits, tls, onRefused: unborn(audit, 'ut.refused') })
+    await server.register(ap, options)
+    return [place, server, at] satisfies Listening
+  }
+  const tls = serverTlsOptions(config.tls, warning(log), config.tls.profile)
+  const servers = [await listening('ap', config, { ...common, ...policy, scheme: 'https' }, tls)]
+  const plain = config.insecurePlainUa
+  if (plain) {
+    log.warn({ setting: 'ap.insecurePlainUa', port: plain.port }, 'ua.without-tls')
+    const options = { ...common, ...plainPolicyOf(policy, nonEmpty(plain.qop)), scheme: 'http' as const }
+    servers.push(await listening('plainUa', plain, options))
+  }
+  return servers
 }
 
-/** NAFs, routes and application servers as the proxy uses them. */
-function apPolicyOf(config: ApConfig): Pick<ApOptions, 'nafs' | 'routes' | 'appServers'> {
-  const appServers = config.appServers.map((server) => ({ ...server, authority: new URL(server.url).host }))
-  const routes: Route[] = config.routes.map((route) => {
-    const appServer = appServers.find(({ name }) => name === route.appServer)
-    if (!appServer) throw new TypeError(`route to unknown application server ${route.appServer}`)
-    return {
-      host: route.host === '' ? undefined : route.host,
-      pathPrefix: route.pathPrefix,
-      appServer,
-      methods: route.methods,
-      policy: {
-        appServer: appServer.name,
-        gsids: route.gsids,
-        ownership: route.ownership,
-        ownershipByAuid: Object.fromEntries(
-          Object.entries(route.ownershipByAuid).map(([auid, ownership]) => [auid.toLowerCase(), ownership]),
-        ),
-        assert: appServer.assert,
-      },
-    }
+/** The policy, with the TLS side of each application server that has one. */
+function policyWithTls(config: ApConfig, { state, log }: Parts): ApPolicy {
+  const policy = apPolicyOf(config, state.appServerPseudonymKey)
+  const secured = new Map(
+    config.appServers
+      .filter(({ url }) => url.startsWith('https:'))
+      .map(({ servername, ...server }) => [
+        server.name,
+        { ...upstreamTlsOptions(server, warning(log)), ...(servername !== '' && { servername }) },
+      ]),
+  )
+  const appServers = policy.appServers.map((server) => {
+    const tls = secured.get(server.name)
+    return tls ? { ...server, tls } : server
   })
-  const challenge = { algorithms: nonEmpty(config.challenge.algorithms), qop: nonEmpty(config.challenge.qop) }
-  const nafs = config.nafs.map(({ fqdn, uaProtocolIds }): [Fqdn, Naf] => {
-    const own = routes.filter(({ host }) => host === undefined || host === fqdn)
-    const gsids = [...new Set(own.flatMap(({ policy }) => policy.gsids))].sort((a, b) => a - b)
-    return [fqdn, { uaProtocolIds, challenge, gsids }]
-  })
-  return { nafs: new Map(nafs), routes, appServers }
+  return { ...policy, appServers }
 }
 
-function keySourceOf({ config, state, log, audit, now }: Parts): KeySource | undefined {
+function keySourceOf({ config, state, log, audit, now }: Parts): KeyCache | undefined {
   const { ap: config_, bsf } = config
   if (!config_) return undefined
   const { zn: client } = config_
@@ -264,8 +269,3 @@ const unborn =
   (audit: Audit, event: 'ub.refused' | 'zn.refused' | 'ut.refused') =>
   (code: Parameters<Audit['record']>[1]['code'], requestId: string, status: number) =>
     audit.record(event, { ...(code && { code }), requestId, status })
-
-function nonEmpty<Item>([first, ...more]: readonly Item[]): [Item, ...Item[]] {
-  if (first === undefined) throw new TypeError('an empty list passed validation')
-  return [first, ...more]
-}

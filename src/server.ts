@@ -91,6 +91,7 @@ export function createServer({ log, limits, tls, onRefused }: ServerOptions): Fa
   server.addHook('onRequest', async ({ raw }) => checkFraming(raw))
   // A peer that stops reading its answer is cut off; the timer is the connection's, and each octet that goes resets it.
   server.addHook('onSend', async (_request, reply) => void reply.raw.setTimeout(limits.requestTimeoutMs))
+  boundStop(server)
   return server
 }
 
@@ -120,6 +121,17 @@ function isAnswering(socket: Socket & { readonly _httpMessage?: ServerResponse |
 }
 
 const NOBODY_THERE = /^(?:ECONNRESET$|ERR_SSL_|ERR_TLS_)/
+
+/** Node ends its timers when a server closes: from then on nobody else would cut off a client that says nothing. */
+export function boundStop(server: FastifyInstance): void {
+  server.addHook('preClose', async () => {
+    const cut = setTimeout(() => server.server.closeAllConnections(), STOP_GRACE_MS)
+    server.server.once('close', () => clearTimeout(cut))
+  })
+}
+
+/** How long requests in flight have to finish when the process is asked to stop. */
+const STOP_GRACE_MS = 8_000
 
 const CLIENT_ERRORS: Readonly<Record<string, readonly [FaultCode, number]>> = {
   HPE_HEADER_OVERFLOW: ['UT_HEADERS_TOO_LARGE', 431],

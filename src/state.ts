@@ -16,6 +16,8 @@ export interface State {
   readonly ledger: NonceLedger
   /** Signs nonces; shared by all that serve one NAF. */
   readonly nonceKey: Secret
+  /** Of the pseudonyms that external application servers know subscribers by. */
+  readonly appServerPseudonymKey: Secret
   /** Under which identities are hashed in what is written down. */
   readonly pseudonymKey: Secret
   close(): Promise<void>
@@ -26,8 +28,8 @@ const MAX_NONCES = 1_000_000
 
 /** Opens the state that the configuration names. @throws GbaError STORE_UNAVAILABLE */
 export function openState({ store, ap }: Config): State {
-  const configured = ap?.challenge.nonceKeyFile
-  const nonceKeyFile = configured === '' ? undefined : configured
+  const nonceKeyFile = given(ap?.challenge.nonceKeyFile)
+  const pseudonymKeyFile = given(ap?.pseudonymKeyFile)
   const startedAt = Date.now()
   if (store.kind === 'memory') {
     return {
@@ -36,6 +38,8 @@ export function openState({ store, ap }: Config): State {
       documents: memoryDocumentStore(),
       ledger: memoryNonceLedger({ maxNonces: MAX_NONCES, startedAt }),
       nonceKey: nonceKeyFile === undefined ? new Secret(randomBytes(32)) : secretFile(nonceKeyFile),
+      appServerPseudonymKey:
+        pseudonymKeyFile === undefined ? new Secret(randomBytes(32)) : secretFile(pseudonymKeyFile),
       pseudonymKey: new Secret(randomBytes(32)),
       close: async () => {},
     }
@@ -49,6 +53,7 @@ export function openState({ store, ap }: Config): State {
     documents: lmdbDocumentStore(environment),
     ledger,
     nonceKey: secretFile(nonceKeyFile ?? join(directory, 'nonce.key')),
+    appServerPseudonymKey: secretFile(pseudonymKeyFile ?? join(directory, 'app-server-pseudonym.key')),
     pseudonymKey: secretFile(join(directory, 'pseudonym.key')),
     close: async () => {
       await ledger.close()
@@ -56,3 +61,5 @@ export function openState({ store, ap }: Config): State {
     },
   }
 }
+
+const given = (file: string | undefined): string | undefined => (file === '' ? undefined : file)

@@ -1,3 +1,4 @@
+import { faultOfFixedHeader } from '../core/header-names.ts'
 import { nearest, suggestion } from './nearest.ts'
 import { type ApConfig, type BsfConfig, type Config, ROLES } from './schema.ts'
 import type { Finding, KeyPath } from './validate.ts'
@@ -8,7 +9,7 @@ export function crossChecks(config: Config): Finding[] {
   return [
     ...roles(config),
     ...(bsf ? bsfChecks(bsf) : []),
-    ...(ap ? [...znClient(ap, bsf), ...routes(ap), ...apNames(ap)] : []),
+    ...(ap ? [...znClient(ap, bsf), ...appServers(ap), ...routes(ap), ...apNames(ap)] : []),
     ...listeners(config),
   ]
 }
@@ -69,6 +70,37 @@ function znClient({ zn, tls }: ApConfig, bsf: BsfConfig | undefined): Finding[] 
     findings.push({ path: path('keyFile'), detail: 'is the key of ap.tls; Zn wants a client certificate of its own' })
   }
   return findings
+}
+
+const PLAIN_ROOT = /^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\/?$/
+
+function appServers(ap: ApConfig): Finding[] {
+  return ap.appServers.flatMap((server, i) => {
+    const at = (...keys: string[]): KeyPath => ['ap', 'appServers', i, ...keys]
+    const { fixedHeaders, trust, pseudonym, url, caFile, certificateFile, keyFile, servername } = server
+    const findings: Finding[] = []
+    const seen = new Set<string>()
+    for (const [name, value] of Object.entries(fixedHeaders)) {
+      const fault = seen.has(name.toLowerCase()) ? 'is there twice' : faultOfFixedHeader(name, value)
+      if (fault !== undefined) findings.push({ path: at('fixedHeaders', name), detail: fault })
+      seen.add(name.toLowerCase())
+    }
+    for (const root of ['xcapRoot', 'upstreamRoot'] as const) {
+      if (!PLAIN_ROOT.test(server[root])) {
+        findings.push({ path: at(root), detail: 'takes letters, digits, hyphens, underscores and dots only' })
+      }
+    }
+    if (pseudonym === 'pairwise' && trust === 'internal') {
+      findings.push({ path: at('pseudonym'), detail: 'pairwise is for a server with trust: external' })
+    }
+    if (url.startsWith('http:')) {
+      const odd = Object.entries({ caFile, certificateFile, keyFile, servername }).filter(([, value]) => value !== '')
+      findings.push(...odd.map(([key]) => ({ path: at(key), detail: 'is for an https url' })))
+    } else if ((certificateFile === '') !== (keyFile === '')) {
+      findings.push({ path: at('keyFile'), detail: 'goes with certificateFile; give both or neither' })
+    }
+    return findings
+  })
 }
 
 function routes(ap: ApConfig): Finding[] {

@@ -19,7 +19,18 @@ export const configSchema = given(
         ['hashed', 'clear'],
         'hashed',
       ),
-      auditFile: textOr('file', 'Audit file', 'File for audit records; empty: standard output, with the log.', ''),
+      auditFile: textOr(
+        'file',
+        'Audit file',
+        'File for audit records, opened anew at SIGHUP; empty: standard output, with the log.',
+        '',
+      ),
+      auditEveryNth: integer(
+        'Audit sampling',
+        'Of the requests that are let through, one in so many is recorded; refusals always are.',
+        [1, 1_000_000],
+        1,
+      ),
     }),
     store: section('Store', 'Where state is kept.', {
       kind: oneOf(

@@ -46,6 +46,8 @@ function typeOf(node: SchemaNode): string {
 
 function defaultOf(node: SchemaNode): string {
   if (node.type === 'object') return node.default === undefined ? 'absent' : ''
+  // A key that overrides another has that one for its default.
+  if (node.default === undefined) return 'inherited'
   if (node.default === '') return 'none'
   return Array.isArray(node.default) ? `\`[${node.default.join(', ')}]\`` : `\`${String(node.default)}\``
 }

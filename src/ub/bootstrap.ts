@@ -109,7 +109,7 @@ export function openChallenge(
   return { opening, impi, nonce: akaNonce(maa.av.rand, maa.av.autn), opaque, ...maa }
 }
 
-/** Value of WWW-Authenticate. */
+/** Value of WWW-Authenticate. @see 3GPP TS 24.109 clause 4.3 (Rel-17) */
 export function challengeHeader({ opening, nonce, opaque }: PendingChallenge): string {
   return formatChallenge({ realm: opening.bsfFqdn, nonce, algorithm: UB_ALGORITHM, qop: ['auth-int'], opaque })
 }

@@ -20,7 +20,8 @@ describe('every key of the configuration', () => {
       assert.match(node.description ?? '', /^\S.*[^.]\.$/)
       const isSection = node.type === 'object'
       const isRequired = section.required?.includes(key.split('.').at(-1) ?? '') === true
-      assert.ok(node.default !== undefined || isRequired || isSection)
+      const overrides = section.description?.startsWith('Exceptions to ') === true
+      assert.ok(node.default !== undefined || isRequired || isSection || overrides)
       assert.ok(node.default === undefined || node.minimum === undefined || Number(node.default) >= node.minimum)
     })
   }

@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { TOLERANCE_NAMES } from '../../core/tolerances.ts'
 import {
   certificate,
   flag,
@@ -58,28 +59,56 @@ const zn = section('Zn', 'Where the keys come from.', {
   ),
 })
 
-const challenge = section('Challenge', 'What the AP asks of a UE on Ua.', {
+const algorithm = oneOf('Algorithm', 'A Digest algorithm.', [
+  'MD5',
+  'MD5-sess',
+  'SHA-256',
+  'SHA-256-sess',
+  'SHA-512-256',
+  'SHA-512-256-sess',
+])
+const qop = oneOf('Quality', 'A quality of protection.', ['auth', 'auth-int'])
+const method = oneOf('Method', 'A way to bootstrap.', ['gba-me', 'gba-u', 'gba-digest'])
+
+/** The form of a challenge; without defaults where a route overrides it. */
+const challengeForm = (byDefault: boolean) => ({
   algorithms: list(
     'Algorithms',
-    'Digest algorithms offered, one challenge each, in this order.',
-    oneOf('Algorithm', 'A Digest algorithm.', [
-      'MD5',
-      'MD5-sess',
-      'SHA-256',
-      'SHA-256-sess',
-      'SHA-512-256',
-      'SHA-512-256-sess',
-    ]),
+    'Digest algorithms offered, a challenge each, in this order.',
+    algorithm,
     1,
-    ['MD5'],
+    byDefault ? ['MD5'] : undefined,
   ),
   qop: list(
     'Quality of protection',
     'Offered in each challenge; auth-int covers the body and makes the AP hold the whole answer.',
-    oneOf('Quality', 'A quality of protection.', ['auth', 'auth-int']),
+    qop,
     1,
-    ['auth', 'auth-int'],
+    byDefault ? ['auth', 'auth-int'] : undefined,
   ),
+  methods: list(
+    'Methods',
+    'Bootstrapped keys accepted: gba-me (Ks_NAF, Ks_ext_NAF), gba-u (Ks_int_NAF), gba-digest; in order of preference.',
+    method,
+    1,
+    byDefault ? ['gba-me'] : undefined,
+  ),
+  realms: oneOf(
+    'Realms',
+    'joined: several methods in the realm of one challenge; separate: a challenge for each.',
+    ['joined', 'separate'],
+    byDefault ? 'joined' : undefined,
+  ),
+  lines: oneOf(
+    'Lines',
+    'separate: a header line for each challenge; joined: all challenges in one line.',
+    ['separate', 'joined'],
+    byDefault ? 'separate' : undefined,
+  ),
+})
+
+const challenge = section('Challenge', 'What the AP asks of a UE on Ua.', {
+  ...challengeForm(true),
   nonceLifetimeS: integer(
     'Nonce lifetime',
     'How long a nonce is good; its nonce count stops replays, not its age.',
@@ -94,10 +123,31 @@ const challenge = section('Challenge', 'What the AP asks of a UE on Ua.', {
   ),
   requireToken: flag(
     'Require the token',
-    'Whether a request without 3gpp-gba in User-Agent gets 403 instead of a challenge.',
+    'Whether a request without a 3gpp-gba token in User-Agent gets 403 instead of a challenge.',
     false,
   ),
 })
+
+const toleranceName = oneOf('Tolerance', 'Name of a tolerated deviation.', TOLERANCE_NAMES)
+const tolerance = section('Tolerance', 'Which deviations of real UEs are accepted.', {
+  profile: oneOf(
+    'Profile',
+    'tolerant: every named deviation; strict: none, for testing UEs.',
+    ['tolerant', 'strict'],
+    'tolerant',
+  ),
+  allow: list('Allow', 'Deviations accepted whatever the profile says.', toleranceName, 0, []),
+  refuse: list('Refuse', 'Deviations refused whatever the profile says.', toleranceName, 0, []),
+})
+
+const plainUa = given(
+  'Plain Ua',
+  'Weakens security: Ua without TLS, for conformance set-ups only (TS 34.229); identifier 0100000002.',
+  {
+    ...listen(8081),
+    qop: list('Quality of protection', 'Offered there; auth leaves bodies unprotected.', qop, 1, ['auth-int']),
+  },
+)
 
 const limits = section('Limits', 'What one client may take.', {
   bodyBytes: integer('Body', 'Largest request body; a larger one gets 413.', OCTETS, 1_048_576),
@@ -151,6 +201,49 @@ const appServer = given('Application server', 'One server behind the AP.', {
     ['one', 'all'],
     'one',
   ),
+  trust: oneOf(
+    'Trust',
+    'internal: within the trust domain; external: it learns no more of a subscriber than it is told.',
+    ['internal', 'external'],
+    'internal',
+  ),
+  pseudonym: oneOf(
+    'Pseudonym',
+    'For an external server; pairwise: a name of the subscriber that no other server knows.',
+    ['none', 'pairwise'],
+    'none',
+  ),
+  pseudonymDomain: textOr('fqdn', 'Pseudonym domain', 'Host in the pairwise pseudonyms.', 'pseudonym.invalid'),
+  fixedHeaders: Type.Record(
+    Type.String({ pattern: '^[A-Za-z0-9-]+$' }),
+    Type.String({ title: 'Fixed header', description: 'Value of the header.' }),
+    {
+      additionalProperties: false,
+      title: 'Fixed headers',
+      description: "Headers added to every request, in the place of the UE's.",
+      default: {},
+    },
+  ),
+  forwardIntendedIdentity: flag(
+    'Intended identity',
+    'Whether it also gets the verified X-3GPP-Intended-Identity.',
+    false,
+  ),
+  upstreamRoot: textOr(
+    'path-prefix',
+    'Upstream root',
+    'Path of the XCAP root at this server; empty: as xcapRoot; /: none.',
+    '',
+  ),
+  caFile: textOr(
+    'file',
+    'CA',
+    'PEM file with the CAs that issue its certificate; empty: those that Node.js trusts.',
+    '',
+  ),
+  certificateFile: textOr('file', 'Certificate', 'PEM file with our client certificate towards it.', ''),
+  keyFile: textOr('file', 'Private key', 'PEM file with the private key of that certificate.', ''),
+  servername: textOr('fqdn', 'Server name', 'Name its certificate has to carry; empty: the host of url.', ''),
   authorisationFlags: flag('Authorisation flags', 'Whether it gets X-3GPP-Authorization-Flags.', true),
   hostHeader: oneOf(
     'Host header',
@@ -184,6 +277,26 @@ const route = given('Route', 'Which requests go to which application server, and
     1,
     [3, 2],
   ),
+  gsTypes: list(
+    'GAA service types',
+    'Accepted as the id of a USS, under the tolerance uss-id-is-type.',
+    integer('Type', 'GAA service type code.', [0, 4_294_967_295]),
+    0,
+    [],
+  ),
+  defaultIdentity: oneOf(
+    'Default identity',
+    'Asserted where the UE intends none; xui: the owner of the tree where that is the subscriber; first: the first of the USS.',
+    ['xui', 'first'],
+    'xui',
+  ),
+  challenge: Type.Optional(
+    Type.Partial(Type.Object(challengeForm(false)), {
+      title: 'Challenge',
+      description: 'Exceptions to ap.challenge for this route.',
+      additionalProperties: false,
+    }),
+  ),
   ownership: ownership(
     'Ownership',
     'owner: the own tree only, global is read-only; owner-write: reads anywhere; as-decides: anything.',
@@ -213,11 +326,27 @@ export const apSchema = given(
   'Makes this process an authentication proxy, a NAF in front of application servers.',
   {
     ...listen(8443),
-    tls: given('TLS', 'Certificate that UEs see.', certificate),
+    tls: given('TLS', 'Certificate that UEs see, and the suites they are offered.', {
+      ...certificate,
+      profile: oneOf(
+        'Profile',
+        '3gpp: every AEAD suite with ephemeral keys; android: those of them that AOSP lists.',
+        ['3gpp', 'android'],
+        'android',
+      ),
+    }),
+    insecurePlainUa: Type.Optional(plainUa),
+    tolerance,
     nafs: list('NAFs', 'Host names that UEs address.', naf, 1),
     zn,
     challenge,
     limits,
+    pseudonymKeyFile: textOr(
+      'file',
+      'Pseudonym key',
+      'File with the key of pairwise pseudonyms, shared by all APs and never changed; empty: one of our own, kept in the store.',
+      '',
+    ),
     appServers: list('Application servers', 'The servers behind the AP.', appServer, 1),
     routes: list('Routes', 'Tried from the top; the first whose host and path prefix fit is taken.', route, 1),
   },

@@ -1,0 +1,77 @@
+import type { ApOptions, Naf, Route } from './ap.ts'
+import type { ApConfig } from './config/schema.ts'
+import type { Fqdn } from './core/identity.ts'
+import { UA_HTTP_DIGEST } from './core/naf-id.ts'
+import type { Secret } from './core/secret.ts'
+import { tolerancesOf } from './core/tolerances.ts'
+import type { ChallengePolicy } from './ua/challenge.ts'
+
+export type ApPolicy = Pick<ApOptions, 'nafs' | 'routes' | 'appServers' | 'tolerances'>
+
+/**
+ * NAFs, routes, application servers and tolerances as the proxy uses them.
+ * @param pseudonymKey  of the pairwise pseudonyms, 32 octets
+ */
+export function apPolicyOf(config: ApConfig, pseudonymKey: Secret): ApPolicy {
+  const tolerances = tolerancesOf(config.tolerance)
+  const appServers = config.appServers.map((server) => ({
+    ...server,
+    authority: new URL(server.url).host,
+    pseudonymKey,
+  }))
+  const routes: Route[] = config.routes.map((route) => {
+    const appServer = appServers.find(({ name }) => name === route.appServer)
+    if (!appServer) throw new TypeError(`route to unknown application server ${route.appServer}`)
+    return {
+      host: route.host === '' ? undefined : route.host,
+      pathPrefix: route.pathPrefix,
+      appServer,
+      methods: route.methods,
+      challenge: challengeOf({ ...config.challenge, ...route.challenge }),
+      policy: {
+        appServer: appServer.name,
+        gsids: route.gsids,
+        ...(tolerances.has('uss-id-is-type') && { gsTypes: route.gsTypes }),
+        ownership: route.ownership,
+        ownershipByAuid: Object.fromEntries(
+          Object.entries(route.ownershipByAuid).map(([auid, ownership]) => [auid.toLowerCase(), ownership]),
+        ),
+        assert: appServer.assert,
+        defaultIdentity: route.defaultIdentity,
+      },
+    }
+  })
+  const challenge = challengeOf(config.challenge)
+  const nafs = config.nafs.map(({ fqdn, uaProtocolIds }): [Fqdn, Naf] => {
+    const own = routes.filter(({ host }) => host === undefined || host === fqdn)
+    const wanted = own.flatMap(({ policy: { gsids, gsTypes = [] } }) => [...gsids, ...gsTypes])
+    const gsids = [...new Set(wanted)].sort((a, b) => a - b)
+    return [fqdn, { uaProtocolIds, challenge, gsids }]
+  })
+  return { nafs: new Map(nafs), routes, appServers, tolerances }
+}
+
+/** The same for the listener without TLS: one identifier, and the qualities of protection that are allowed there. */
+export function plainPolicyOf(policy: ApPolicy, qop: ChallengePolicy['qop']): ApPolicy {
+  const plain = (challenge: ChallengePolicy): ChallengePolicy => ({ ...challenge, qop })
+  return {
+    ...policy,
+    nafs: new Map(
+      [...policy.nafs].map(([fqdn, naf]) => [
+        fqdn,
+        { ...naf, uaProtocolIds: [UA_HTTP_DIGEST], challenge: plain(naf.challenge) },
+      ]),
+    ),
+    routes: policy.routes.map((route) => ({ ...route, challenge: plain(route.challenge) })),
+  }
+}
+
+function challengeOf({ algorithms, qop, methods, realms, lines }: ApConfig['challenge']): ChallengePolicy {
+  return { algorithms: nonEmpty(algorithms), qop: nonEmpty(qop), methods: nonEmpty(methods), realms, lines }
+}
+
+/** What validation has promised, told to the compiler. */
+export function nonEmpty<Item>([first, ...more]: readonly Item[]): [Item, ...Item[]] {
+  if (first === undefined) throw new TypeError('an empty list passed validation')
+  return [first, ...more]
+}
