@@ -1,11 +1,15 @@
 import type { EpochMs } from '../core/bytes.ts'
 import { octetsOf } from '../core/bytes.ts'
-import type { Btid, Impi, Tmpi } from '../core/identity.ts'
+import type { Btid, Impi, Impu, Tmpi } from '../core/identity.ts'
 import { Secret } from '../core/secret.ts'
+import { bounded, inOrder, unexpired, withDefaults } from './access-entries.ts'
 import { full } from './faults.ts'
 import { checkNc, type NcWindow, openNcWindow, useNc } from './nc-window.ts'
 import { type Ranked, RankedMap } from './ranked-map.ts'
 import type {
+  AccessEntry,
+  AccessLog,
+  AccessLogBounds,
   Bootstrap,
   BootstrapStore,
   DocumentStore,
@@ -200,3 +204,32 @@ const copyOfDocument = (document: StoredDocument): StoredDocument => ({
   ...document,
   body: Uint8Array.from(document.body),
 })
+
+/** Access logs of one process. */
+export function memoryAccessLog(bounds: AccessLogBounds = {}): AccessLog {
+  const { entriesPerOwner, maxOwners, retentionS } = withDefaults(bounds)
+  /** Touched least recently first. */
+  const logs = new Map<Impu, readonly AccessEntry[]>()
+  return {
+    async append(owner, entry) {
+      const log = logs.get(owner)
+      if (log === undefined && entry.actor !== 'self') return
+      logs.delete(owner)
+      const oldest = logs.size >= maxOwners ? logs.keys().next().value : undefined
+      if (oldest !== undefined) logs.delete(oldest)
+      logs.set(owner, bounded([...(log ?? []), { ...entry }], entriesPerOwner))
+    },
+    async read(owner, now) {
+      const entries = unexpired(logs.get(owner) ?? [], now, retentionS)
+      return inOrder(entries)
+        .reverse()
+        .map((entry) => ({ ...entry }))
+    },
+    async flush() {},
+    async sweep(now) {
+      const before = logs.size
+      for (const [owner, log] of logs) if (unexpired(log, now, retentionS).length === 0) logs.delete(owner)
+      return before - logs.size
+    },
+  }
+}

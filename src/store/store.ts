@@ -1,6 +1,6 @@
 import type { EpochMs } from '../core/bytes.ts'
 import type { Guss } from '../core/guss.ts'
-import type { Btid, Impi, Tmpi } from '../core/identity.ts'
+import type { Btid, Impi, Impu, Tmpi } from '../core/identity.ts'
 import type { Secret } from '../core/secret.ts'
 import type { GbaType } from '../zn/port.ts'
 
@@ -93,4 +93,47 @@ export interface DocumentStore {
     documentSelector: string,
     next: (current: StoredDocument | undefined) => StoredDocument | undefined,
   ): Promise<void>
+}
+
+/** One touch of a user's documents, or one try. Its texts are short: whoever makes it cuts them. */
+export interface AccessEntry {
+  readonly at: EpochMs
+  /** `self`: the subscriber whose documents they are; else the identity asserted, or `refused` for a try. */
+  readonly actor: 'self' | 'refused' | Impu
+  readonly method: string
+  /** Decoded, without a node. */
+  readonly documentSelector: string
+  /** HTTP status of the answer. */
+  readonly outcome: number
+}
+
+export interface AccessLogBounds {
+  /** 200 by default. */
+  readonly entriesPerOwner?: number
+  /** 100,000 by default. */
+  readonly maxOwners?: number
+  /** 30 days by default. */
+  readonly retentionS?: number
+}
+
+/**
+ * Who touched a user's documents, kept for that user. Nobody can flush it:
+ * - A log begins with an entry of the owner (`self`). Any other entry for an owner without a log is dropped, an
+ *   authenticated subscriber's too: whatever owners strangers invent, they push nobody out.
+ * - When an owner's log is full, the oldest entry of the actor with the most entries goes. So each of k actors keeps its
+ *   newest `entriesPerOwner / k`, however busy the others are; all refused tries are one actor, with half at most.
+ * - When there are too many owners, the log touched least recently (to the hour) goes, for a new owner only.
+ */
+export interface AccessLog {
+  /**
+   * Waits for no disk and never fails a request. Readers in this process see the entry at once; other processes see it,
+   * and a crash spares it, within a second. What cannot be written for long is dropped and reported.
+   */
+  append(owner: Impu, entry: AccessEntry): Promise<void>
+  /** Newest first, without what is `retentionS` old or older. */
+  read(owner: Impu, now: EpochMs): Promise<AccessEntry[]>
+  /** Resolves once all that was appended in this process survives a crash where the store does. */
+  flush(): Promise<void>
+  /** Drops logs whose last entry has expired, at most an hour late. @returns how many owners went */
+  sweep(now: EpochMs): Promise<number>
 }

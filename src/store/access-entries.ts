@@ -1,0 +1,72 @@
+import { type EpochMs, fromUtf8, utf8 } from '../core/bytes.ts'
+import type { AccessEntry, AccessLogBounds } from './store.ts'
+
+/** The bounds that hold where none are given. */
+export const withDefaults = (bounds: AccessLogBounds): Required<AccessLogBounds> => ({
+  entriesPerOwner: bounds.entriesPerOwner ?? 200,
+  maxOwners: bounds.maxOwners ?? 100_000,
+  retentionS: bounds.retentionS ?? 2_592_000,
+})
+
+/** In the order in which they happened; what several processes wrote comes mixed. */
+export const inOrder = (entries: readonly AccessEntry[]): AccessEntry[] => entries.toSorted((a, b) => a.at - b.at)
+
+export const unexpired = (entries: readonly AccessEntry[], now: EpochMs, retentionS: number): AccessEntry[] =>
+  entries.filter(({ at }) => now < at + retentionS * 1000)
+
+/**
+ * At most `limit` entries, and at most half of that refused. The oldest entry of the actor with the most entries goes,
+ * one by one: where there are k actors, nobody loses an entry before it has more than `limit / k`.
+ * @param entries oldest first, as the result
+ */
+export function bounded(entries: readonly AccessEntry[], limit: number): readonly AccessEntry[] {
+  const counts = new Map<string, number>()
+  for (const { actor } of entries) counts.set(actor, (counts.get(actor) ?? 0) + 1)
+  const refused = counts.get('refused') ?? 0
+  const kept = Math.min(refused, Math.floor(limit / 2))
+  if (refused > kept) counts.set('refused', kept)
+  let excess = entries.length - (refused - kept) - limit
+  if (excess <= 0 && refused === kept) return entries
+  for (; excess > 0; excess--) {
+    const busiest = busiestOf(counts)
+    counts.set(busiest, (counts.get(busiest) ?? 0) - 1)
+  }
+  const newest = entries.toReversed().filter(({ actor }) => {
+    const left = counts.get(actor) ?? 0
+    counts.set(actor, left - 1)
+    return left > 0
+  })
+  return newest.reverse()
+}
+
+/** Among equals the one with the oldest entry: a Map keeps the order in which it met them. */
+function busiestOf(counts: ReadonlyMap<string, number>): string {
+  let busiest = ''
+  let most = 0
+  for (const [actor, count] of counts) {
+    if (count > most) [busiest, most] = [actor, count]
+  }
+  return busiest
+}
+
+type Row = readonly [EpochMs, AccessEntry['actor'], string, string, number]
+
+/** The plaintext of a sealed part of a log. */
+export const encodeEntries = (entries: readonly AccessEntry[]): Uint8Array =>
+  utf8(
+    JSON.stringify(
+      entries.map((entry): Row => [entry.at, entry.actor, entry.method, entry.documentSelector, entry.outcome]),
+    ),
+  )
+
+/** Reads what `encodeEntries` wrote, from a value that was sealed. */
+export function decodeEntries(plaintext: Uint8Array): AccessEntry[] {
+  const rows: readonly Row[] = JSON.parse(fromUtf8(plaintext))
+  return rows.map(([at, actor, method, documentSelector, outcome]) => ({
+    at,
+    actor,
+    method,
+    documentSelector,
+    outcome,
+  }))
+}

@@ -1,0 +1,100 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Impu } from '../core/identity.ts'
+import { GbaError } from '../errors.ts'
+import type { AccessEntry } from './store.ts'
+
+/** What waits for one owner. */
+export interface Waiting {
+  /** From before the owner's own first: it counts only where a log has begun already. */
+  readonly before: readonly AccessEntry[]
+  /** The owner's own first, and what followed. */
+  readonly since: readonly AccessEntry[]
+}
+
+export interface AccessQueueOptions {
+  readonly delayMs: number
+  readonly maxWaiting: number
+  /** Writes as many owners as suit it, in their order. @returns which ones; it throws when it wrote none */
+  readonly write: (waiting: ReadonlyMap<Impu, Waiting>) => readonly Impu[]
+  readonly report: (error: unknown) => void
+}
+
+/**
+ * Entries on their way to the disk. They wait together, so that a busy owner costs one write per delay; what does not
+ * fit is dropped, refused tries at half the room already: their flood leaves the other half to requests that were let
+ * through.
+ */
+export class AccessQueue {
+  readonly #options: AccessQueueOptions
+  readonly #waiting = new Map<Impu, { readonly before: AccessEntry[]; readonly since: AccessEntry[] }>()
+  #size = 0
+  #dropped = 0
+  #isFailing = false
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: AccessQueueOptions) {
+    this.#options = options
+  }
+
+  add(owner: Impu, entry: AccessEntry): void {
+    const { maxWaiting } = this.#options
+    if (this.#size >= (entry.actor === 'refused' ? maxWaiting / 2 : maxWaiting)) {
+      this.#dropped++
+      return
+    }
+    const waiting = this.#waiting.get(owner) ?? { before: [], since: [] }
+    const hasBegun = waiting.since.length > 0 || entry.actor === 'self'
+    ;(hasBegun ? waiting.since : waiting.before).push(entry)
+    this.#waiting.set(owner, waiting)
+    this.#size++
+    this.#schedule()
+  }
+
+  waitingFor(owner: Impu): Waiting {
+    return this.#waiting.get(owner) ?? { before: [], since: [] }
+  }
+
+  /** @throws what the store says when it takes nothing; the entries go on waiting */
+  async flush(): Promise<void> {
+    // Who comes back while this runs waits for the next time: a busy owner would keep it going for ever.
+    for (let left = this.#waiting.size; left > 0 && this.#waiting.size > 0; ) {
+      const written = this.#options.write(this.#waiting)
+      for (const owner of written) this.#forget(owner)
+      left -= Math.max(1, written.length)
+      if (left > 0) await nextTurn() // requests come between
+    }
+    const dropped = this.#dropped
+    this.#dropped = 0
+    if (dropped > 0) this.#options.report(new GbaError('STORE_UNAVAILABLE', `access log lost ${dropped} entries`))
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#timer)
+    await this.flush()
+  }
+
+  #forget(owner: Impu): void {
+    const { before, since } = this.waitingFor(owner)
+    this.#size -= before.length + since.length
+    this.#waiting.delete(owner)
+  }
+
+  #schedule(): void {
+    this.#timer ??= setTimeout(() => {
+      this.flush()
+        .then(
+          () => {
+            this.#isFailing = false
+          },
+          (error: unknown) => {
+            if (!this.#isFailing) this.#options.report(error)
+            this.#isFailing = true
+          },
+        )
+        .finally(() => {
+          this.#timer = undefined
+          if (this.#size > 0) this.#schedule()
+        })
+    }, this.#options.delayMs).unref()
+  }
+}
