@@ -28,6 +28,7 @@ export function apPolicyOf(config: ApConfig, pseudonymKey: Secret): ApPolicy {
       appServer,
       methods: route.methods,
       challenge: challengeOf({ ...config.challenge, ...route.challenge }),
+      maxKeyAgeS: route.maxKeyAgeS === 0 ? undefined : route.maxKeyAgeS,
       policy: {
         appServer: appServer.name,
         gsids: route.gsids,

@@ -8,10 +8,20 @@ import { type UaProtocolId, uaProtocolIdOfSuite } from './core/naf-id.ts'
 import type { ToleranceName, Tolerances } from './core/tolerances.ts'
 import { type FaultCode, GbaError, PROBLEM_JSON, problemOf } from './errors.ts'
 import type { Audit, AuditRecord } from './observe/audit.ts'
+import type { AccessLog } from './store/store.ts'
 import { addressedNaf } from './ua/addressed-naf.ts'
 import type { Authenticated, Authenticator, Examined, NafPolicy } from './ua/authenticate.ts'
 import { type ChallengePolicy, saysGba } from './ua/challenge.ts'
+import { mustRebootstrap, type ProvenBootstrap, type RebootstrapDemands } from './ua/rebootstrap.ts'
 import { requireTolerated } from './ua/verify.ts'
+import {
+  ACCESS_LOG_METHODS,
+  accessEntryOf,
+  accessLogPolicy,
+  answerAccessLog,
+  isAccessLog,
+  requireAccessLog,
+} from './ut/access-log.ts'
 import { authorise, type Grant, type RoutePolicy } from './ut/authorise.ts'
 import { type AppServerPolicy, inspectIdentityHeaders, outgoingHeaders } from './ut/headers.ts'
 import ut from './ut/plugin.ts'
@@ -29,6 +39,8 @@ export interface Route extends RouteMatch {
   readonly appServer: AppServer
   readonly methods: readonly string[]
   readonly challenge: ChallengePolicy
+  /** How old a bootstrap may be here; undefined: as old as the BSF lets it be. */
+  readonly maxKeyAgeS: number | undefined
   readonly policy: RoutePolicy
 }
 
@@ -48,6 +60,11 @@ export interface ApOptions {
   readonly headerCount: number
   readonly authIntAnswerBytes: number
   readonly audit: Audit
+  /** Where users find who touched their documents; undefined: nowhere, and its AUID is like any other. */
+  readonly accessLog: AccessLog | undefined
+  readonly demands: () => RebootstrapDemands
+  /** How far the BSF's clock may be behind. */
+  readonly clockSkewMs: number
   readonly now: () => EpochMs
 }
 
@@ -69,13 +86,15 @@ interface Permission {
 /** How far one request has come. Each step needs the one before. */
 interface Passage {
   naf?: { readonly nafFqdn: Fqdn; readonly naf: Naf }
-  /** Methods of the route. */
-  allowed?: readonly string[]
+  /** Those of the resource, once it is known. */
+  methods?: readonly string[]
   arrival?: Arrival
   examined?: Examined
   authenticated?: Authenticated
   permission?: Permission
   forwarding?: Forwarding
+  /** It has left its entry in the access log, or need not. */
+  isLogged?: boolean
 }
 
 declare module 'fastify' {
@@ -114,17 +133,18 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     passage.examined = examined
     // Who is not authenticated gets no body read, where the response does not cover it.
     if (examined.needsBody) return
-    passage.authenticated = await authenticator.verify(examined, NO_BODY)
-    passage.permission = permit(request, arrival, passage.authenticated, options.tolerances)
+    passage.authenticated = await authenticator.verify(examined, NO_BODY, renewalOn(route))
+    passage.permission = permit(request, arrival, passage.authenticated)
   })
 
-  scope.addHook('preHandler', async (request) => {
+  scope.addHook('preHandler', async (request, reply) => {
     const { passage } = request
     const { arrival, examined } = passage
     if (!arrival || !examined) throw new TypeError('a request that never arrived')
     const body = Buffer.isBuffer(request.body) ? request.body : undefined
-    passage.authenticated ??= await authenticator.verify(examined, body ?? NO_BODY)
-    passage.permission ??= permit(request, arrival, passage.authenticated, options.tolerances)
+    passage.authenticated ??= await authenticator.verify(examined, body ?? NO_BODY, renewalOn(arrival.route))
+    passage.permission ??= permit(request, arrival, passage.authenticated)
+    if (isOurs(arrival.uri)) return sendAccessLog(request, reply, arrival.uri, passage.authenticated)
     passage.forwarding = rewrite(request, arrival, passage.permission.grant, body)
   })
 
@@ -137,9 +157,64 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     authenticationInfo: ({ passage }, body) => passage.authenticated?.authenticationInfo(body) ?? '',
     coversBody: ({ passage }) => passage.authenticated?.coversBody ?? false,
     authIntAnswerBytes: options.authIntAnswerBytes,
-    onAnswer: (request, status) => audit.record('ut.forwarded', { ...recordOf(request, now()), status }),
+    onAnswer: (request, status) => {
+      leaveEntry(request, status)
+      audit.record('ut.forwarded', { ...recordOf(request, now()), status })
+    },
   })
   scope.addHook('onClose', () => ways.destroy())
+
+  const isOurs = (uri: XcapUri) => options.accessLog !== undefined && isAccessLog(uri)
+
+  /** Asked of a bootstrap once a response has verified, so that the 401 means renegotiation. */
+  function renewalOn({ maxKeyAgeS }: Route) {
+    const policy = { demands: options.demands(), maxKeyAgeS, clockSkewMs: options.clockSkewMs }
+    return (proven: ProvenBootstrap) => mustRebootstrap(proven, policy, now())
+  }
+
+  /** Authorise: whether this subscriber may do this, and as whom. */
+  function permit(request: FastifyRequest, { uri, route }: Arrival, who: Authenticated): Permission {
+    const { rawHeaders } = request.raw
+    inspectIdentityHeaders(rawHeaders)
+    const intended = parseIdentityHeader(headerValues(rawHeaders, 'x-3gpp-intended-identity'))
+    if (intended === 'malformed') throw new GbaError('UT_IDENTITY_MALFORMED', 'X-3GPP-Intended-Identity')
+    const asked = intended === 'absent' ? undefined : intended
+    const met = asked?.quirk === undefined ? [] : [asked.quirk]
+    requireTolerated(met, options.tolerances)
+    const policy = isOurs(uri) ? accessLogPolicy(route.policy) : route.policy
+    const grant = authorise(who, uri, request.method, asked?.impu, policy)
+    return { grant, tolerances: [...met, ...grant.tolerances] }
+  }
+
+  /** The one resource that is the proxy's own: it goes to no application server, and so needs no rewriting. */
+  async function sendAccessLog(request: FastifyRequest, reply: FastifyReply, uri: XcapUri, who: Authenticated) {
+    const owner = requireAccessLog(request.method, uri)
+    const entries = (await options.accessLog?.read(owner, now())) ?? []
+    const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = request.raw.headers
+    const { status, headers, body } = answerAccessLog(owner, entries, { ifMatch, ifNoneMatch })
+    audit.record('ut.log-read', { ...recordOf(request, now()), status })
+    const sent = request.method === 'HEAD' ? NO_BODY : body
+    reply.code(status).headers(headers).header('authentication-info', who.authenticationInfo(sent))
+    return status === 200 ? reply.send(Buffer.from(body)) : reply.send()
+  }
+
+  /** What this request leaves in the log of whom it was about. Once: an answer may still turn into a refusal. */
+  function leaveEntry(request: FastifyRequest, outcome: number, code?: FaultCode): void {
+    const { passage } = request
+    if (!options.accessLog || !passage?.arrival || passage.isLogged) return
+    passage.isLogged = true
+    const { arrival, authenticated, permission } = passage
+    const left = accessEntryOf({
+      at: arrival.at,
+      method: request.method,
+      uri: arrival.uri,
+      outcome,
+      grant: permission?.grant,
+      isAuthenticated: authenticated !== undefined,
+      code,
+    })
+    if (left) void options.accessLog.append(left.owner, left.entry)
+  }
 
   /** Everything about a request that can be judged before its author is known. */
   function arrive(request: FastifyRequest, { nafFqdn, naf }: NonNullable<Passage['naf']>): Arrival {
@@ -152,8 +227,9 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     if (!target.startsWith('/')) throw new GbaError('UT_TARGET_AMBIGUOUS', 'not in origin-form')
     const route = selectRoute(options.routes, nafFqdn, target)
     const uri = parseXcapUri(target, route.appServer.xcapRoot)
-    request.passage.allowed = route.methods
-    if (!route.methods.includes(request.method)) throw new GbaError('UT_METHOD_NOT_ALLOWED', request.method)
+    const methods = isOurs(uri) ? ACCESS_LOG_METHODS : route.methods
+    request.passage.methods = methods
+    if (!methods.includes(request.method)) throw new GbaError('UT_METHOD_NOT_ALLOWED', request.method)
     const knocks = headerValues(raw.rawHeaders, 'authorization').length === 0
     if (options.requireToken && knocks && !saysGba(tokensOf(request), route.challenge)) {
       throw new GbaError('UA_TOKEN_MISSING', 'no Authorization, and no GBA token in User-Agent')
@@ -164,6 +240,7 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
   function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply) {
     const fault = asGbaError(error)
     const status = fault.fault.ut ?? 500
+    leaveEntry(request, status, fault.code)
     audit.record('ut.refused', {
       ...recordOf(request, now()),
       code: fault.code,
@@ -182,7 +259,7 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
       const challenge = arrival?.route.challenge ?? naf.naf.challenge
       reply.header('www-authenticate', authenticator.challenge(naf.nafFqdn, challenge, tokensOf(request), stale))
     }
-    if (status === 405) reply.header('allow', (request.passage?.allowed ?? ALL_METHODS).join(', '))
+    if (status === 405) reply.header('allow', (request.passage?.methods ?? ALL_METHODS).join(', '))
     if (status === 503) reply.header('retry-after', '5')
     const body = Buffer.from(JSON.stringify(problemOf(status, request.id)))
     // A UE that authenticated learns that this refusal is ours as well.
@@ -203,24 +280,6 @@ const OURS: ReadonlySet<string> = new Set(['server', 'connection'])
 
 /** The response was right, and only the nonce is too old or no longer accounted for: no new bootstrap is needed. */
 const STALE: ReadonlySet<FaultCode> = new Set(['UA_NONCE_AGED', 'UA_NONCE_FORGOTTEN'])
-
-/** Authorise: whether this subscriber may do this, and as whom. */
-function permit(
-  request: FastifyRequest,
-  { uri, route }: Arrival,
-  who: Authenticated,
-  tolerances: Tolerances,
-): Permission {
-  const { rawHeaders } = request.raw
-  inspectIdentityHeaders(rawHeaders)
-  const intended = parseIdentityHeader(headerValues(rawHeaders, 'x-3gpp-intended-identity'))
-  if (intended === 'malformed') throw new GbaError('UT_IDENTITY_MALFORMED', 'X-3GPP-Intended-Identity')
-  const asked = intended === 'absent' ? undefined : intended
-  const met = asked?.quirk === undefined ? [] : [asked.quirk]
-  requireTolerated(met, tolerances)
-  const grant = authorise(who, uri, request.method, asked?.impu, route.policy)
-  return { grant, tolerances: [...met, ...grant.tolerances] }
-}
 
 /** Rewrite: from what is permitted to what exactly is sent. */
 function rewrite(request: FastifyRequest, arrival: Arrival, grant: Grant, body: Buffer | undefined): Forwarding {

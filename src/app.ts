@@ -17,6 +17,8 @@ import { openState, type State } from './state.ts'
 import { memoryOnceStore } from './store/memory.ts'
 import { clientTlsOptions, mutualTlsOptions, serverTlsOptions, upstreamTlsOptions } from './tls/listener.ts'
 import { authenticator } from './ua/authenticate.ts'
+import { type DemandFile, followDemands } from './ua/demand-file.ts'
+import { NO_DEMANDS } from './ua/rebootstrap.ts'
 import type { PendingChallenge } from './ub/bootstrap.ts'
 import ub from './ub/plugin.ts'
 import type { AvSource } from './zh/port.ts'
@@ -67,8 +69,8 @@ const EXPIRY_SWEEP_MS = 60_000
  */
 export async function startApp(config: Config, replaced: AppParts = {}): Promise<App> {
   const { now = Date.now, log, onDecision, avSource } = replaced
-  const state = openState(config)
   const logger = log ?? createLog({ level: config.log.level, identities: config.log.identities })
+  const state = openState(config, (error) => logger.error({ err: error }, 'store.access-log-failed'))
   if (config.log.identities === 'clear') logger.warn({ setting: 'log.identities' }, 'log.identities-in-clear')
   const named = config.log.identities === 'hashed' ? pseudonymiser(state.pseudonymKey, 'hashed') : undefined
   const auditFile = config.log.auditFile === '' ? undefined : openLogFile(config.log.auditFile)
@@ -85,10 +87,12 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   }
   const parts: Parts = { config, state, log: logger, audit, now, avSource }
   const servers: Listening[] = []
+  let demands: DemandFile | undefined
   const keys = keySourceOf(parts)
   const close = async () => {
     await Promise.all(servers.map(([, server]) => server.close()))
     await keys?.close?.()
+    demands?.close()
     await state.close()
     auditFile?.end()
   }
@@ -98,7 +102,10 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       if (config.bsf.zn) servers.push(['zn', await znServer(parts, config.bsf.zn), config.bsf.zn])
     }
     if (config.as) servers.push(['as', asServer(parts, config.as), config.as])
-    if (config.ap && keys) servers.push(...(await apServers(parts, config.ap, keys)))
+    if (config.ap && keys) {
+      demands = demandsOf(config.ap, logger)
+      servers.push(...(await apServers(parts, config.ap, keys, demands)))
+    }
     for (const [, server, { host, port }] of servers)
       await server.listen({ host, port, listenTextResolver: () => 'server.listening' })
   } catch (error) {
@@ -107,7 +114,9 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   }
   const sweep = setInterval(() => {
     keys?.sweep()
-    state.bootstraps.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
+    for (const store of [state.bootstraps, state.accessLog]) {
+      store?.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
+    }
   }, EXPIRY_SWEEP_MS)
   sweep.unref()
   return {
@@ -163,7 +172,12 @@ function asServer({ state, log }: Parts, as: NonNullable<Config['as']>): Fastify
 }
 
 /** The proxy over TLS, and without where a conformance set-up asks for it: one authenticator, one set of rules. */
-async function apServers(parts: Parts, config: ApConfig, keys: KeySource): Promise<Listening[]> {
+async function apServers(
+  parts: Parts,
+  config: ApConfig,
+  keys: KeySource,
+  demands: DemandFile | undefined,
+): Promise<Listening[]> {
   const { state, log, audit, now } = parts
   const policy = policyWithTls(config, parts)
   const common = {
@@ -180,6 +194,10 @@ async function apServers(parts: Parts, config: ApConfig, keys: KeySource): Promi
     headerCount: config.limits.headerCount,
     authIntAnswerBytes: config.limits.authIntAnswerBytes,
     audit,
+    accessLog: state.accessLog,
+    demands: () => demands?.current() ?? NO_DEMANDS,
+    // A BSF of another host has another clock, and may tell whole seconds.
+    clockSkewMs: config.zn.adapter === 'local' ? 0 : 5_000,
     now,
   }
   const listening = async (place: Listening[0], at: Listening[2], options: ApOptions, tls?: TlsOptions) => {
@@ -214,6 +232,11 @@ function policyWithTls(config: ApConfig, { state, log }: Parts): ApPolicy {
     return tls ? { ...server, tls } : server
   })
   return { ...policy, appServers }
+}
+
+function demandsOf({ rebootstrapFile }: ApConfig, log: Logger): DemandFile | undefined {
+  if (rebootstrapFile === '') return undefined
+  return followDemands(rebootstrapFile, (error) => log.error({ err: error }, 'ap.rebootstrap-file-refused'))
 }
 
 function keySourceOf({ config, state, log, audit, now }: Parts): KeyCache | undefined {

@@ -48,6 +48,7 @@ export const FAULTS = {
   UA_RESPONSE_WRONG: { by: 'ue', ut: 401, ub: null, zn: null },
   UA_NONCE_FORGOTTEN: { by: 'us', ut: 401, ub: null, zn: null },
   UA_NC_REUSED: { by: 'ue', ut: 401, ub: null, zn: null },
+  UA_REBOOTSTRAP_DEMANDED: { by: 'policy', ut: 401, ub: null, zn: null },
   // Ut, TS 24.109 clause 7 (Rel-17)
   UT_TARGET_AMBIGUOUS: { by: 'ue', ut: 400, ub: null, zn: null },
   UT_REQUEST_MALFORMED: { by: 'ue', ut: 400, ub: null, zn: null },

@@ -3,10 +3,17 @@ import { join } from 'node:path'
 import type { Config } from './config/schema.ts'
 import { Secret } from './core/secret.ts'
 import { lmdbBootstrapStore, lmdbDocumentStore, lmdbSqnStore, openLmdb } from './store/lmdb.ts'
+import { lmdbAccessLog } from './store/lmdb-access-log.ts'
 import { lmdbNonceLedger } from './store/lmdb-nonce-ledger.ts'
-import { memoryBootstrapStore, memoryDocumentStore, memoryNonceLedger, memorySqnStore } from './store/memory.ts'
+import {
+  memoryAccessLog,
+  memoryBootstrapStore,
+  memoryDocumentStore,
+  memoryNonceLedger,
+  memorySqnStore,
+} from './store/memory.ts'
 import { secretFile } from './store/secret-file.ts'
-import type { BootstrapStore, DocumentStore, NonceLedger, SqnStore } from './store/store.ts'
+import type { AccessLog, BootstrapStore, DocumentStore, NonceLedger, SqnStore } from './store/store.ts'
 
 /** Everything that the roles of one process remember. */
 export interface State {
@@ -14,6 +21,8 @@ export interface State {
   readonly sqns: SqnStore
   readonly documents: DocumentStore
   readonly ledger: NonceLedger
+  /** Where an AP keeps one. */
+  readonly accessLog: AccessLog | undefined
   /** Signs nonces; shared by all that serve one NAF. */
   readonly nonceKey: Secret
   /** Of the pseudonyms that external application servers know subscribers by. */
@@ -27,7 +36,8 @@ const MAX_BOOTSTRAPS_IN_MEMORY = 1_000_000
 const MAX_NONCES = 1_000_000
 
 /** Opens the state that the configuration names. @throws GbaError STORE_UNAVAILABLE */
-export function openState({ store, ap }: Config): State {
+export function openState({ store, ap }: Config, report: (error: unknown) => void = () => {}): State {
+  const kept = ap?.accessLog.enabled ? ap.accessLog : undefined
   const nonceKeyFile = given(ap?.challenge.nonceKeyFile)
   const pseudonymKeyFile = given(ap?.pseudonymKeyFile)
   const startedAt = Date.now()
@@ -37,6 +47,7 @@ export function openState({ store, ap }: Config): State {
       sqns: memorySqnStore(),
       documents: memoryDocumentStore(),
       ledger: memoryNonceLedger({ maxNonces: MAX_NONCES, startedAt }),
+      accessLog: kept && memoryAccessLog(kept),
       nonceKey: nonceKeyFile === undefined ? new Secret(randomBytes(32)) : secretFile(nonceKeyFile),
       appServerPseudonymKey:
         pseudonymKeyFile === undefined ? new Secret(randomBytes(32)) : secretFile(pseudonymKeyFile),
@@ -47,15 +58,18 @@ export function openState({ store, ap }: Config): State {
   const { directory } = store
   const environment = openLmdb({ directory })
   const ledger = lmdbNonceLedger({ directory, maxNonces: MAX_NONCES, startedAt })
+  const accessLog = kept && lmdbAccessLog(environment, { ...kept, onFailure: report })
   return {
     bootstraps: lmdbBootstrapStore(environment),
     sqns: lmdbSqnStore(environment),
     documents: lmdbDocumentStore(environment),
     ledger,
+    accessLog,
     nonceKey: secretFile(nonceKeyFile ?? join(directory, 'nonce.key')),
     appServerPseudonymKey: secretFile(pseudonymKeyFile ?? join(directory, 'app-server-pseudonym.key')),
     pseudonymKey: secretFile(join(directory, 'pseudonym.key')),
     close: async () => {
+      await accessLog?.close().catch(report)
       await ledger.close()
       await environment.close()
     },

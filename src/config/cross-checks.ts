@@ -120,6 +120,9 @@ function routes(ap: ApConfig): Finding[] {
       const hint = suggestion(nearest(route.host, fqdns))
       findings.push({ path: ['ap', 'routes', i, 'host'], detail: `${route.host} is not among ap.nafs${hint}` })
     }
+    if (route.maxKeyAgeS > 0 && route.maxKeyAgeS < 60) {
+      findings.push({ path: ['ap', 'routes', i, 'maxKeyAgeS'], detail: 'must be 0, or at least 60' })
+    }
     const shadow = ap.routes.slice(0, i).findIndex((earlier) => covers(earlier, route))
     if (shadow >= 0) {
       findings.push({

@@ -11,6 +11,7 @@ export type AuditEvent =
   | 'zn.refused'
   | 'zn.fetched'
   | 'ut.forwarded'
+  | 'ut.log-read'
   | 'ut.refused'
 
 /** Identities in here are in clear; `auditor` writes them as the configuration says. */
@@ -49,7 +50,7 @@ export interface Audit {
 }
 
 /** Decisions that let something through: these may be sampled, refusals never are. */
-const ACCEPTING: ReadonlySet<AuditEvent> = new Set(['ut.forwarded', 'zn.granted', 'zn.fetched'])
+const ACCEPTING: ReadonlySet<AuditEvent> = new Set(['ut.forwarded', 'ut.log-read', 'zn.granted', 'zn.fetched'])
 
 /**
  * Writes each decision as one structured record.

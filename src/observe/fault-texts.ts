@@ -182,6 +182,11 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     clause: RFC7616('3.4.5'),
     advice: 'Look for something that sends requests twice, and for a UE that keeps nc at 00000001.',
   },
+  UA_REBOOTSTRAP_DEMANDED: {
+    happened: 'The response is right, but the bootstrap is older than the route or the operator lets it be.',
+    clause: TS24109('5.2.5'),
+    advice: 'Nothing is wrong: the UE bootstraps anew. To see why, look at maxKeyAgeS and the file of demands.',
+  },
   UT_TARGET_AMBIGUOUS: {
     happened: 'The request target could be read differently by two parsers.',
     clause: 'RFC 3986 §3.3; what is authorised has to be what the application server acts on',

@@ -11,6 +11,7 @@ import type { Bia, KeySource } from '../zn/port.ts'
 import { type ChallengePolicy, challengeHeaders, type GbaMethod } from './challenge.ts'
 import { NcHabit } from './nc-habit.ts'
 import { mintNonce, NONCE_RANDOM_OCTETS } from './nonce.ts'
+import type { ProvenBootstrap } from './rebootstrap.ts'
 import {
   authenticationInfo,
   type NoncePolicy,
@@ -100,9 +101,22 @@ export function authenticator(options: AuthenticatorOptions) {
       return { presented, candidates, usual, gsids: naf.gsids, needsBody: presented.qop === 'auth-int' }
     },
 
-    /** @throws GbaError UA_RESPONSE_WRONG, UA_NONCE_AGED, UA_NONCE_FORGOTTEN, UA_NC_REUSED and those of Zn */
-    async verify({ presented, candidates, usual, gsids }: Examined, body: Uint8Array): Promise<Authenticated> {
+    /**
+     * @param isTooOld  whether this bootstrap, which has just proved right, has to be renewed
+     * @throws GbaError UA_RESPONSE_WRONG, UA_REBOOTSTRAP_DEMANDED, UA_NONCE_AGED, UA_NONCE_FORGOTTEN, UA_NC_REUSED and
+     *   those of Zn
+     */
+    async verify(
+      { presented, candidates, usual, gsids }: Examined,
+      body: Uint8Array,
+      isTooOld: (proven: ProvenBootstrap) => boolean = () => false,
+    ): Promise<Authenticated> {
       const right = await firstRight(presented, candidates, gsids, body)
+      const { bootstrappedAt, ussList } = right.bia
+      // Before the nonce is looked at: a stale one would cost the UE a second 401 in the same transaction.
+      if (isTooOld({ bootstrappedAt, btid: presented.btid, impus: ussList.flatMap(({ uids }) => uids) })) {
+        throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
+      }
       if (now() >= presented.nonce.expiresAt) throw new GbaError('UA_NONCE_AGED', 'nonce aged')
       const counted = habit.deviation(presented.nonce.nonce, presented.nc)
       if (counted !== undefined) requireTolerated([counted], tolerances)

@@ -149,6 +149,27 @@ const plainUa = given(
   },
 )
 
+const accessLog = section('Access log', 'Tells each user who touched, or tried to touch, its documents.', {
+  enabled: flag(
+    'Enabled',
+    'Whether the log is kept, and read by its owner at internal.gba-proxy.access-log/users/<XUI>/index.',
+    true,
+  ),
+  entriesPerOwner: integer(
+    'Entries',
+    'Most entries kept for one user; refused tries take half of them at most.',
+    [2, 10_000],
+    200,
+  ),
+  maxOwners: integer(
+    'Owners',
+    'Most users whose log is kept; the ones touched least recently go first.',
+    [1, 10_000_000],
+    100_000,
+  ),
+  retentionS: integer('Retention', 'How long an entry is kept.', SECONDS, 2_592_000),
+})
+
 const limits = section('Limits', 'What one client may take.', {
   bodyBytes: integer('Body', 'Largest request body; a larger one gets 413.', OCTETS, 1_048_576),
   headerBytes: integer('Header size', 'Largest request header; a larger one gets 431.', [1024, 1_048_576], 16_384),
@@ -297,6 +318,12 @@ const route = given('Route', 'Which requests go to which application server, and
       additionalProperties: false,
     }),
   ),
+  maxKeyAgeS: integer(
+    'Key age',
+    'How old a bootstrap may be here before the UE has to bootstrap anew, at least 60; 0: as old as the BSF lets it be.',
+    [0, SECONDS[1]],
+    0,
+  ),
   ownership: ownership(
     'Ownership',
     'owner: the own tree only, global is read-only; owner-write: reads anywhere; as-decides: anything.',
@@ -340,6 +367,13 @@ export const apSchema = given(
     nafs: list('NAFs', 'Host names that UEs address.', naf, 1),
     zn,
     challenge,
+    rebootstrapFile: textOr(
+      'file',
+      'Re-bootstrap demands',
+      'YAML list of who has to bootstrap anew (impu, btid or all: true; since), read again when it changes; empty: none.',
+      '',
+    ),
+    accessLog,
     limits,
     pseudonymKeyFile: textOr(
       'file',
