@@ -1,4 +1,5 @@
-import type { ApOptions, Naf, Route } from './ap.ts'
+import type { ApOptions } from './ap.ts'
+import type { Naf, Route } from './passage.ts'
 import type { ApConfig } from './config/schema.ts'
 import type { Fqdn } from './core/identity.ts'
 import { UA_HTTP_DIGEST } from './core/naf-id.ts'

@@ -5,13 +5,22 @@ import { headerValues, productTokens } from './core/headers.ts'
 import type { Fqdn } from './core/identity.ts'
 import { parseIdentityHeader } from './core/identity-header.ts'
 import { type UaProtocolId, uaProtocolIdOfSuite } from './core/naf-id.ts'
-import type { ToleranceName, Tolerances } from './core/tolerances.ts'
+import type { Tolerances } from './core/tolerances.ts'
 import { type FaultCode, GbaError, PROBLEM_JSON, problemOf } from './errors.ts'
-import type { Audit, AuditRecord } from './observe/audit.ts'
+import type { Audit } from './observe/audit.ts'
+import {
+  type AppServer,
+  type Arrival,
+  type Naf,
+  type Passage,
+  type Permission,
+  type Route,
+  recordOf,
+} from './passage.ts'
 import type { AccessLog } from './store/store.ts'
 import { addressedNaf } from './ua/addressed-naf.ts'
-import type { Authenticated, Authenticator, Examined, NafPolicy } from './ua/authenticate.ts'
-import { type ChallengePolicy, saysGba } from './ua/challenge.ts'
+import type { Authenticated, Authenticator } from './ua/authenticate.ts'
+import { saysGba } from './ua/challenge.ts'
 import { mustRebootstrap, type ProvenBootstrap, type RebootstrapDemands } from './ua/rebootstrap.ts'
 import { requireTolerated } from './ua/verify.ts'
 import {
@@ -22,31 +31,12 @@ import {
   isAccessLog,
   requireAccessLog,
 } from './ut/access-log.ts'
-import { authorise, type Grant, type RoutePolicy } from './ut/authorise.ts'
-import { type AppServerPolicy, inspectIdentityHeaders, outgoingHeaders } from './ut/headers.ts'
+import { authorise, type Grant } from './ut/authorise.ts'
+import { inspectIdentityHeaders, outgoingHeaders } from './ut/headers.ts'
 import ut from './ut/plugin.ts'
-import { type RouteMatch, selectRoute } from './ut/routes.ts'
-import { type Forwarding, type Upstream, upstreams } from './ut/upstream.ts'
+import { selectRoute } from './ut/routes.ts'
+import { type Forwarding, upstreams } from './ut/upstream.ts'
 import { parseXcapUri, type XcapUri } from './ut/xcap-uri.ts'
-
-/** One host name that UEs address. */
-export interface Naf extends NafPolicy {
-  /** Tried in this order; `tls-suite` stands for the identifier of the connection's cipher suite. */
-  readonly uaProtocolIds: readonly (UaProtocolId | 'tls-suite')[]
-}
-
-export interface Route extends RouteMatch {
-  readonly appServer: AppServer
-  readonly methods: readonly string[]
-  readonly challenge: ChallengePolicy
-  /** How old a bootstrap may be here; undefined: as old as the BSF lets it be. */
-  readonly maxKeyAgeS: number | undefined
-  readonly policy: RoutePolicy
-}
-
-export interface AppServer extends Upstream, AppServerPolicy {
-  readonly xcapRoot: string
-}
 
 export interface ApOptions {
   readonly nafs: ReadonlyMap<Fqdn, Naf>
@@ -66,41 +56,6 @@ export interface ApOptions {
   /** How far the BSF's clock may be behind. */
   readonly clockSkewMs: number
   readonly now: () => EpochMs
-}
-
-/** What is known of a request before anybody is authenticated. */
-interface Arrival {
-  readonly at: EpochMs
-  readonly nafFqdn: Fqdn
-  readonly naf: Naf
-  readonly route: Route
-  readonly uri: XcapUri
-}
-
-/** What authorisation found: the grant, and the deviations that were tolerated for it. */
-interface Permission {
-  readonly grant: Grant
-  readonly tolerances: readonly ToleranceName[]
-}
-
-/** How far one request has come. Each step needs the one before. */
-interface Passage {
-  naf?: { readonly nafFqdn: Fqdn; readonly naf: Naf }
-  /** Those of the resource, once it is known. */
-  methods?: readonly string[]
-  arrival?: Arrival
-  examined?: Examined
-  authenticated?: Authenticated
-  permission?: Permission
-  forwarding?: Forwarding
-  /** It has left its entry in the access log, or need not. */
-  isLogged?: boolean
-}
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    passage: Passage
-  }
 }
 
 /**
@@ -322,39 +277,6 @@ function checkBody({ method, raw }: FastifyRequest): void {
 /** A PUT or POST without a body still says so; other methods have no length. */
 function emptyBodyOf(method: string): number | undefined {
   return method === 'PUT' || method === 'POST' ? 0 : undefined
-}
-
-function recordOf(request: FastifyRequest, at: EpochMs): AuditRecord {
-  const { arrival, authenticated, examined, permission } = request.passage ?? {}
-  const tolerances = [...(authenticated?.tolerances ?? []), ...(permission?.tolerances ?? [])]
-  const btid = authenticated?.btid ?? examined?.presented.btid
-  return {
-    requestId: request.id,
-    step: stepOf(request.passage ?? {}),
-    method: request.method,
-    ...(examined && !authenticated && { uaProtocolIds: examined.candidates }),
-    ...(arrival && {
-      naf: arrival.nafFqdn,
-      auid: arrival.uri.auid,
-      appServer: arrival.route.appServer.name,
-      durationMs: at - arrival.at,
-      route: arrival.route.pathPrefix,
-      ...(arrival.uri.xui !== undefined && { xui: arrival.uri.xui }),
-    }),
-    ...(btid && { btid }),
-    ...(authenticated?.impi && { impi: authenticated.impi }),
-    ...(authenticated && { uaProtocolId: authenticated.uaProtocolId }),
-    ...(permission && { impus: permission.grant.assertedIdentities }),
-    ...(tolerances.length > 0 && { tolerances }),
-  }
-}
-
-/** The stage that a request is at: where it is refused, if it is. */
-function stepOf({ arrival, authenticated, permission, forwarding }: Passage): NonNullable<AuditRecord['step']> {
-  if (!arrival) return 'arrive'
-  if (!authenticated) return 'authenticate'
-  if (!permission) return 'authorise'
-  return forwarding ? 'forward' : 'rewrite'
 }
 
 /** What Fastify itself refuses is the UE's; anything else unforeseen is our bug. */

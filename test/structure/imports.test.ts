@@ -151,7 +151,16 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   '@sinclair/typebox': ['config'],
   ajv: ['config/validate.ts'],
   // the server of every role: made in one place, spoken to by each role's plugin, and named by those that compose them
-  fastify: ['server.ts', 'as/server.ts', 'ub/plugin.ts', 'ut/plugin.ts', 'zn/plugin.ts', 'ap.ts', 'app.ts'],
+  fastify: [
+    'server.ts',
+    'as/server.ts',
+    'ub/plugin.ts',
+    'ut/plugin.ts',
+    'zn/plugin.ts',
+    'ap.ts',
+    'app.ts',
+    'passage.ts',
+  ],
   lmdb: ['store/lmdb-file.ts'],
   'node-forge': ['tls/issue.ts'],
   pino: ['observe/log.ts'],
@@ -180,7 +189,9 @@ describe('packages', () => {
   })
 
   test('of Fastify are types only where roles are composed', () => {
-    const composing = packages.filter(({ from, to }) => to === 'fastify' && ['ap.ts', 'app.ts'].includes(from))
+    const composing = packages.filter(
+      ({ from, to }) => to === 'fastify' && ['ap.ts', 'app.ts', 'passage.ts'].includes(from),
+    )
     assert.deepEqual(shown(composing.filter(({ typeOnly }) => !typeOnly)), [])
   })
 })
