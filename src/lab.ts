@@ -135,6 +135,8 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
         appServers: [{ name: 'lab', url: `http://${host}:${ports.as}` }],
         routes: [{ appServer: 'lab' }],
         ...overrides.ap,
+        // The lab shows both qualities of protection; its UEs read a list.
+        challenge: { qop: ['auth', 'auth-int'], ...overrides.ap?.challenge },
       },
       ...(overrides.as !== null && { as: { host, port: ports.as, ...overrides.as } }),
     },
@@ -147,7 +149,7 @@ export interface LabOverrides {
   readonly log?: object
   readonly store?: object
   readonly bsf?: object
-  readonly ap?: object
+  readonly ap?: { readonly challenge?: object; readonly [key: string]: unknown }
   readonly as?: object | null
 }
 

@@ -41,7 +41,7 @@ describe('a configuration', () => {
     assert.equal(ap?.host, '127.0.0.1')
     assert.equal(ap?.port, 8443)
     assert.deepEqual(ap?.nafs[0]?.uaProtocolIds, ['tls-suite', '0100000002'])
-    assert.deepEqual(ap?.challenge.qop, ['auth', 'auth-int'])
+    assert.deepEqual(ap?.challenge.qop, ['auth'])
     assert.equal(ap?.zn.timeoutMs, 1500)
     assert.equal(ap?.limits.bodyBytes, 1_048_576)
     assert.deepEqual(ap?.routes[0]?.gsids, [3, 2])

@@ -81,10 +81,10 @@ const challengeForm = (byDefault: boolean) => ({
   ),
   qop: list(
     'Quality of protection',
-    'Offered in each challenge; auth-int covers the body and makes the AP hold the whole answer.',
+    'Offered in each challenge; auth-int covers the body and makes the AP hold the whole answer; some UEs read no list.',
     qop,
     1,
-    byDefault ? ['auth', 'auth-int'] : undefined,
+    byDefault ? ['auth'] : undefined,
   ),
   methods: list(
     'Methods',
