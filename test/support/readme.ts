@@ -1,3 +1,16 @@
+import { configTable, TABLE_BEGIN, TABLE_END } from '../../src/config/table.ts'
+import { TOLERANCE_NAMES, TOLERANCES } from '../../src/core/tolerances.ts'
+import { FAULT_TABLE_BEGIN, FAULT_TABLE_END, faultTable } from '../../src/observe/fault-texts.ts'
+import { matrixTable } from './matrix.ts'
+
+/** What of README is generated: the markers, and what stands between them. */
+export const GENERATED: readonly { readonly begin: string; readonly end: string; content(): string }[] = [
+  { begin: TABLE_BEGIN, end: TABLE_END, content: configTable },
+  { begin: FAULT_TABLE_BEGIN, end: FAULT_TABLE_END, content: faultTable },
+  { begin: '<!-- tolerances:begin -->', end: '<!-- tolerances:end -->', content: toleranceTable },
+  { begin: '<!-- matrix:begin -->', end: '<!-- matrix:end -->', content: matrixTable },
+]
+
 /** The text with what stands between two markers replaced. @throws when the markers are not there, once each */
 export function between(text: string, begin: string, end: string, content: string): string {
   const [head, rest, ...more] = text.split(begin)
@@ -6,4 +19,9 @@ export function between(text: string, begin: string, end: string, content: strin
     throw new Error(`one ${begin} and one ${end} belong in the text`)
   }
   return `${head}${begin}\n${content}\n${end}${tail}`
+}
+
+function toleranceTable(): string {
+  const rows = TOLERANCE_NAMES.map((name) => `| \`${name}\` | ${TOLERANCES[name].what} | ${TOLERANCES[name].who} |`)
+  return ['| tolerance | what is accepted | who needs it |', '|---|---|---|', ...rows].join('\n')
 }
