@@ -1,4 +1,5 @@
 import type { FaultCode } from '../errors.ts'
+import { FAULT_TEXTS } from './fault-texts.ts'
 
 /** Every kind of decision that is recorded. */
 export type AuditEvent =
@@ -76,6 +77,7 @@ export function auditor(
         ...(btid !== undefined && { btid: named(btid) }),
         ...(impus !== undefined && { impus: impus.map(named) }),
         ...(xui !== undefined && { xui: named(xui) }),
+        ...(rest.code !== undefined && { clause: FAULT_TEXTS[rest.code].clause }),
         ...(detail !== undefined && !pseudonym && { detail }),
       })
     },

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type AuditEvent, type AuditRecord, auditor } from '../../src/observe/audit.ts'
+import { FAULT_TEXTS } from '../../src/observe/fault-texts.ts'
 
 const BTID = 'I1U8vpY3qJ0hiuZNrke/NQ==@bsf.example.org'
 const whole: Required<AuditRecord> = {
@@ -25,6 +26,9 @@ const whole: Required<AuditRecord> = {
   durationMs: 12,
 }
 
+/** Of the code above. */
+const { clause } = FAULT_TEXTS.UT_TREE_NOT_OWNED
+
 function recording(pseudonym?: (identity: string) => string) {
   const written: [AuditEvent, Readonly<Record<string, unknown>>][] = []
   return { audit: auditor((event, fields) => written.push([event, fields]), pseudonym), written }
@@ -34,7 +38,7 @@ describe('a decision is recorded', () => {
   test('whole, where identities may be clear', () => {
     const { audit, written } = recording()
     audit.record('ut.refused', whole)
-    assert.deepEqual(written, [['ut.refused', whole]])
+    assert.deepEqual(written, [['ut.refused', { ...whole, clause }]])
   })
 
   test('with every identity in another name, and without the words that may hold one, where they may not', () => {
@@ -42,7 +46,7 @@ describe('a decision is recorded', () => {
     audit.record('ut.refused', whole)
     const { detail: _, ...rest } = whole
     assert.deepEqual(written, [
-      ['ut.refused', { ...rest, impi: '<21>', btid: '<40>', impus: ['<21>', '<16>'], xui: '<19>' }],
+      ['ut.refused', { ...rest, clause, impi: '<21>', btid: '<40>', impus: ['<21>', '<16>'], xui: '<19>' }],
     ])
     assert.doesNotMatch(JSON.stringify(written), /alice|bob|\+1555|I1U8/)
   })
