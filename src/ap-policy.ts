@@ -1,10 +1,10 @@
 import type { ApOptions } from './ap.ts'
-import type { Naf, Route } from './passage.ts'
 import type { ApConfig } from './config/schema.ts'
 import type { Fqdn } from './core/identity.ts'
 import { UA_HTTP_DIGEST } from './core/naf-id.ts'
 import type { Secret } from './core/secret.ts'
 import { tolerancesOf } from './core/tolerances.ts'
+import type { Naf, Route } from './passage.ts'
 import type { ChallengePolicy } from './ua/challenge.ts'
 
 export type ApPolicy = Pick<ApOptions, 'nafs' | 'routes' | 'appServers' | 'tolerances'>
