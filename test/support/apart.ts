@@ -117,7 +117,7 @@ export async function labApart(options: ApartOptions = {}): Promise<Apart> {
             keyFile: join(certs, `zn-${LAB_ZN_CLIENT}.key`),
             ...ap.zn,
           },
-          challenge: { nonceKeyFile: join(directory, 'nonce.key'), ...ap.challenge },
+          challenge: { qop: ['auth', 'auth-int'], nonceKeyFile: join(directory, 'nonce.key'), ...ap.challenge },
         },
       })
       const ue = async (name: LabSubscriber = 'alice', ueOptions: UeOptions = {}) => {
