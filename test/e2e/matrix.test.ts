@@ -24,6 +24,7 @@ import {
   type Outcome,
   outcomeOf,
 } from '../support/matrix.ts'
+import { between } from '../support/readme.ts'
 
 // Every make of UE, under every form of challenge, in front of every kind of application server.
 const SIP = impuOf('alice')
@@ -276,11 +277,9 @@ const UNANSWERED: Record<ProfileName, number> = { standard: 0, android: 28, 'gba
 
 test('the matrix in README is the one that these tests run', () => {
   const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  const [begin, end] = [readme.indexOf(MATRIX_BEGIN), readme.indexOf(MATRIX_END)]
-  assert.ok(begin >= 0 && end > begin, `README.md lacks ${MATRIX_BEGIN} and ${MATRIX_END}`)
   assert.equal(
-    readme.slice(begin + MATRIX_BEGIN.length, end).trim(),
-    matrixTable(),
+    readme,
+    between(readme, MATRIX_BEGIN, MATRIX_END, matrixTable()),
     'README.md is stale: npm run readme puts matrixTable() of test/support/matrix.ts there',
   )
 })
