@@ -6,6 +6,7 @@ import type { Secret } from './core/secret.ts'
 import { tolerancesOf } from './core/tolerances.ts'
 import type { Naf, Route } from './passage.ts'
 import type { ChallengePolicy } from './ua/challenge.ts'
+import type { OfferedAnywhere } from './ua/verify.ts'
 
 export type ApPolicy = Pick<ApOptions, 'nafs' | 'routes' | 'appServers' | 'tolerances'>
 
@@ -48,9 +49,19 @@ export function apPolicyOf(config: ApConfig, pseudonymKey: Secret): ApPolicy {
     const own = routes.filter(({ host }) => host === undefined || host === fqdn)
     const wanted = own.flatMap(({ policy: { gsids, gsTypes = [] } }) => [...gsids, ...gsTypes])
     const gsids = [...new Set(wanted)].sort((a, b) => a - b)
-    return [fqdn, { uaProtocolIds, challenge, gsids }]
+    return [
+      fqdn,
+      { uaProtocolIds, challenge, anywhere: together([challenge, ...own.map((route) => route.challenge)]), gsids },
+    ]
   })
   return { nafs: new Map(nafs), routes, appServers, tolerances }
+}
+
+function together(challenges: readonly ChallengePolicy[]): OfferedAnywhere {
+  return {
+    algorithms: nonEmpty([...new Set(challenges.flatMap(({ algorithms }) => algorithms))]),
+    qop: nonEmpty([...new Set(challenges.flatMap(({ qop }) => qop))]),
+  }
 }
 
 /** The same for the listener without TLS: one identifier, and the qualities of protection that are allowed there. */
@@ -61,7 +72,12 @@ export function plainPolicyOf(policy: ApPolicy, qop: ChallengePolicy['qop']): Ap
     nafs: new Map(
       [...policy.nafs].map(([fqdn, naf]) => [
         fqdn,
-        { ...naf, uaProtocolIds: [UA_HTTP_DIGEST], challenge: plain(naf.challenge) },
+        {
+          ...naf,
+          uaProtocolIds: [UA_HTTP_DIGEST],
+          challenge: plain(naf.challenge),
+          anywhere: { ...naf.challenge, ...naf.anywhere, qop },
+        },
       ]),
     ),
     routes: policy.routes.map((route) => ({ ...route, challenge: plain(route.challenge) })),

@@ -82,7 +82,7 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     const arrival = arrive(request, passage.naf)
     passage.arrival = arrival
     const { naf, route } = arrival
-    const policy = { challenge: route.challenge, gsids: naf.gsids }
+    const policy = { ...naf, challenge: route.challenge }
     const uaRequest = { ...uaRequestOf(request, arrival), scheme: options.scheme }
     const examined = await authenticator.examine(uaRequest, policy, idsOf(request, naf))
     passage.examined = examined
@@ -233,8 +233,8 @@ const ALL_METHODS = ['GET', 'HEAD', 'PUT', 'DELETE']
 /** Headers that a refusal keeps, whoever was asked before. */
 const OURS: ReadonlySet<string> = new Set(['server', 'connection'])
 
-/** The response was right, and only the nonce is too old or no longer accounted for: no new bootstrap is needed. */
-const STALE: ReadonlySet<FaultCode> = new Set(['UA_NONCE_AGED', 'UA_NONCE_FORGOTTEN'])
+/** The response was right, and only the challenge is not the one to answer: no new bootstrap is needed. */
+const STALE: ReadonlySet<FaultCode> = new Set(['UA_NONCE_AGED', 'UA_NONCE_FORGOTTEN', 'UA_OFFERED_ELSEWHERE'])
 
 /** Rewrite: from what is permitted to what exactly is sent. */
 function rewrite(request: FastifyRequest, arrival: Arrival, grant: Grant, body: Buffer | undefined): Forwarding {

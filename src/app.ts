@@ -80,6 +80,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   const written = auditor((event, fields) => auditLog.info(fields, event), named, config.log.auditEveryNth)
   const audit: Audit = {
     count: written.count,
+    toleranceCount: written.toleranceCount,
     record(event, record) {
       written.record(event, record)
       onDecision?.(event, record)

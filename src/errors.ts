@@ -40,6 +40,7 @@ export const FAULTS = {
   UA_REALM_WRONG: { by: 'ue', ut: 401, ub: null, zn: null },
   UA_ALGORITHM_NOT_OFFERED: { by: 'ue', ut: 401, ub: null, zn: null },
   UA_QOP_NOT_OFFERED: { by: 'ue', ut: 401, ub: null, zn: null },
+  UA_OFFERED_ELSEWHERE: { by: 'policy', ut: 401, ub: null, zn: null },
   UA_URI_MISMATCH: { by: 'ue', ut: 401, ub: null, zn: null },
   UA_BTID_MALFORMED: { by: 'ue', ut: 401, ub: null, zn: null },
   UA_KEY_EXPIRED: { by: 'ue', ut: 401, ub: null, zn: null },

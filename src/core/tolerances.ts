@@ -6,7 +6,10 @@ export const TOLERANCES = {
   'nc-decimal': { what: 'nc counts in decimal digits', who: 'Android ImsStack' },
   'nc-gap': { what: 'nc skips values', who: 'UEs that count over several NAFs' },
   'nc-not-reset': { what: 'nc does not start at 1 on a new nonce', who: 'Android ImsStack' },
-  'nc-out-of-order': { what: 'nc below the highest used one, itself unused', who: 'UEs with several connections' },
+  'nc-out-of-order': {
+    what: 'nc below the highest used one, itself unused; needs nc-gap',
+    who: 'UEs with several connections',
+  },
   'nc-form': { what: 'nc with other than 8 digits, or in upper case', who: 'UE emulators' },
   'quoted-token': { what: 'algorithm, qop, nc or userhash in quotation marks', who: 'deployed NAF clients, emulators' },
   'unquoted-text': {

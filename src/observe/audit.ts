@@ -48,6 +48,8 @@ export interface AuditRecord {
 export interface Audit {
   record(event: AuditEvent, record: AuditRecord): void
   count(event: AuditEvent): number
+  /** How often a deviation was tolerated. */
+  toleranceCount(name: string): number
 }
 
 /** Decisions that let something through: these may be sampled, refusals never are. */
@@ -65,11 +67,13 @@ export function auditor(
   everyNth = 1,
 ): Audit {
   const counts = new Map<AuditEvent, number>()
+  const tolerated = new Map<string, number>()
   const named = (identity: string) => (pseudonym ? pseudonym(identity) : identity)
   return {
     record(event, { impi, btid, impus, xui, detail, ...rest }) {
       const count = (counts.get(event) ?? 0) + 1
       counts.set(event, count)
+      for (const name of rest.tolerances ?? []) tolerated.set(name, (tolerated.get(name) ?? 0) + 1)
       if (ACCEPTING.has(event) && count % everyNth !== 0) return
       write(event, {
         ...rest,
@@ -82,5 +86,6 @@ export function auditor(
       })
     },
     count: (event) => counts.get(event) ?? 0,
+    toleranceCount: (name) => tolerated.get(name) ?? 0,
   }
 }

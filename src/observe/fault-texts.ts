@@ -141,6 +141,12 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     clause: RFC7616('3.4'),
     advice: 'Offer a single qop: some UEs cannot read a list. One without qop could be replayed and is never served.',
   },
+  UA_OFFERED_ELSEWHERE: {
+    happened: 'The response is right, but its algorithm or qop is that of another route of this NAF.',
+    clause: RFC7616('3.3'),
+    advice:
+      'The UE answers the new challenge (stale=true), without a new bootstrap. Routes of one host are best alike.',
+  },
   UA_URI_MISMATCH: {
     happened: 'The uri in Authorization is not the request target.',
     clause: RFC7616('3.4.6'),

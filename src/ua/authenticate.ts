@@ -15,6 +15,7 @@ import type { ProvenBootstrap } from './rebootstrap.ts'
 import {
   authenticationInfo,
   type NoncePolicy,
+  type OfferedAnywhere,
   type Presented,
   readCredentials,
   requireTolerated,
@@ -46,6 +47,8 @@ export interface Authenticated {
 
 export interface NafPolicy {
   readonly challenge: ChallengePolicy
+  /** What its routes offer together; by default what `challenge` does. */
+  readonly anywhere?: OfferedAnywhere
   /** GAA services whose settings the NAF asks for. */
   readonly gsids: readonly number[]
 }
@@ -90,7 +93,7 @@ export function authenticator(options: AuthenticatorOptions) {
      * @param uaProtocolIds  identifiers to try, in order
      */
     async examine(request: UaRequest, naf: NafPolicy, uaProtocolIds: readonly UaProtocolId[]): Promise<Examined> {
-      const presented = readCredentials(request, naf.challenge, nonces, now(), tolerances)
+      const presented = readCredentials(request, naf.challenge, nonces, now(), tolerances, naf.anywhere)
       // Strict: the first identifier is the one of the specification, and no other is tried.
       const accepted = tolerances.has('ua-id-candidate') ? uaProtocolIds : uaProtocolIds.slice(0, 1)
       const candidates = inOrder(accepted, matched.get(presented.btid))
@@ -117,6 +120,7 @@ export function authenticator(options: AuthenticatorOptions) {
       if (isTooOld({ bootstrappedAt, btid: presented.btid, impus: ussList.flatMap(({ uids }) => uids) })) {
         throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
       }
+      if (presented.isOfferedElsewhere) throw new GbaError('UA_OFFERED_ELSEWHERE', 'this route has another challenge')
       if (now() >= presented.nonce.expiresAt) throw new GbaError('UA_NONCE_AGED', 'nonce aged')
       const counted = habit.deviation(presented.nonce.nonce, presented.nc)
       if (counted !== undefined) requireTolerated([counted], tolerances)

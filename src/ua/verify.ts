@@ -54,11 +54,17 @@ export interface Presented {
   readonly methods: readonly GbaMethod[]
   /** Deviations met so far; all of them are tolerated. */
   readonly tolerances: readonly ToleranceName[]
+  /** Algorithm or qop are those of another route of this NAF: a right response earns this route's challenge, no more. */
+  readonly isOfferedElsewhere: boolean
 }
+
+/** What any route of a NAF offers: UEs keep one nonce for a host, whatever the path. */
+export type OfferedAnywhere = Pick<ChallengePolicy, 'algorithms' | 'qop'>
 
 /**
  * Reads credentials as far as no key is needed, so that a stranger costs no Zn request.
  * @param tolerances  deviations that are accepted
+ * @param anywhere    what the routes of this NAF offer together; by default what this one does
  * @throws GbaError UA_CREDENTIALS_MISSING and the other UA_ codes that a 401 answers; UA_DEVIATION_REFUSED
  * @see 3GPP TS 24.109 clause 5.2 (Rel-17)
  */
@@ -68,6 +74,7 @@ export function readCredentials(
   nonces: NoncePolicy,
   now: EpochMs,
   tolerances: Tolerances,
+  anywhere: OfferedAnywhere = policy,
 ): Presented {
   const [header, ...more] = request.authorization
   if (header === undefined) throw new GbaError('UA_CREDENTIALS_MISSING', 'no Authorization header')
@@ -78,14 +85,13 @@ export function readCredentials(
   const used = new Set<ToleranceName>(credentials.quirks.map(toleranceOf))
   const methods = methodsOfRealm(realm, request.nafFqdn, policy)
   if (methods.length === 0) throw new GbaError('UA_REALM_WRONG', `realm ${realm} is not this NAF`)
-  if (!policy.algorithms.includes(algorithm)) {
-    // Deviation: Android ImsStack (2026) answers a challenge for MD5 with MD5-sess.
-    if (algorithm !== 'MD5-sess' || !policy.algorithms.includes('MD5')) {
-      throw new GbaError('UA_ALGORITHM_NOT_OFFERED', algorithm)
-    }
-    used.add('md5-sess')
-  }
-  if (!qop || !policy.qop.includes(qop)) throw new GbaError('UA_QOP_NOT_OFFERED', qop ?? 'no qop')
+  // Deviation: Android ImsStack (2026) answers a challenge for MD5 with MD5-sess.
+  const isSess = algorithm === 'MD5-sess' && !anywhere.algorithms.includes(algorithm)
+  if (isSess) used.add('md5-sess')
+  const offered = isSess ? 'MD5' : algorithm
+  if (!anywhere.algorithms.includes(offered)) throw new GbaError('UA_ALGORITHM_NOT_OFFERED', algorithm)
+  if (!qop || !anywhere.qop.includes(qop)) throw new GbaError('UA_QOP_NOT_OFFERED', qop ?? 'no qop')
+  const isOfferedElsewhere = !policy.algorithms.includes(offered) || !policy.qop.includes(qop)
   if (!cnonce) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'qop without cnonce')
   if (credentials.userhash) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'userhash was not offered')
   const uriForm = formOfUri(uri, request)
@@ -101,7 +107,8 @@ export function readCredentials(
   const nonce = { nonce: credentials.nonce, mintedAt: minted, expiresAt: minted + nonces.lifetimeMs }
   requireTolerated([...used], tolerances)
   const nc = countOf(credentials.nc)
-  return { request, btid, algorithm, qop, cnonce, credentials, nc, nonce, methods, tolerances: [...used] }
+  const read = { request, btid, algorithm, qop, cnonce, credentials, nc, nonce, methods, isOfferedElsewhere }
+  return { ...read, tolerances: [...used] }
 }
 
 /** @throws GbaError UA_DEVIATION_REFUSED naming the first deviation that is not switched on */

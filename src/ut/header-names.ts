@@ -67,7 +67,7 @@ export const SINGLE: ReadonlySet<string> = new Set([
  * address, path or method than the request's own.
  */
 const REQUEST_FAMILIES = startingWith(`
-  3gpp p- proxy remote client-cert ssl cf- fastly
+  3gpp p- proxy remote client-cert ssl cf- fastly shib oidc x-?consumer x-?principal x-?subject x-?webauth x-?jwt x-?forward-
   x-?3gpp x-?xcap x-?akma x-?forwarded x-?original x-?rewrite x-?remote x-?auth x-?user(?!-agent) x-?client x-?ssl x-?tls
   x-?cert x-?envoy x-?amzn x-?goog x-?accel x-?http-?method x-?method x-?msisdn x-?imsi x-?impi x-?impu x-?up- x-?wap
   x-?nokia x-?h3g
@@ -81,7 +81,7 @@ const NOT_FORWARDED = foldedNames(`
   ${HOP_BY_HOP} Host Content-Length Expect Authorization Authentication-Info WWW-Authenticate Cookie Cookie2 Set-Cookie
   X-3GPP-Intended-Identity From Via Forwarded X-Real-IP X-Host X-Cluster-Client-IP True-Client-IP X-ProxyUser-IP
   MSISDN Identity Identity-Info X-Identity X-Network-Info X-Request-ID X-Correlation-ID Traceparent Tracestate Baggage
-  Destination Front-End-Https
+  Destination Front-End-Https User Username Content-Location
 `)
 
 const RESPONSE_FAMILIES = startingWith('3gpp p- proxy x-?3gpp x-?xcap x-?akma x-?accel x-?sendfile x-?envoy')

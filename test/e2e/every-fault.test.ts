@@ -49,6 +49,7 @@ const PROVOKED_IN: Readonly<Record<FaultCode, `e2e/${string}.test.ts` | 'here'>>
   UA_REALM_WRONG: INPUT,
   UA_ALGORITHM_NOT_OFFERED: INPUT,
   UA_QOP_NOT_OFFERED: INPUT,
+  UA_OFFERED_ELSEWHERE: 'e2e/routes-with-other-challenges.test.ts',
   UA_URI_MISMATCH: INPUT,
   UA_BTID_MALFORMED: INPUT,
   UA_KEY_EXPIRED: 'here',

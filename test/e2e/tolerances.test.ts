@@ -107,7 +107,9 @@ describe('named tolerances', () => {
   async function assertAccepted(ap: ApSide, name: ToleranceName) {
     const { send, ue, needs = [] } = CASES[name]
     const from = { decisions: ap.decisions.length, arrived: lab.as.arrived.length }
+    const counted = ap.app.audit.toleranceCount(name)
     const answer = await send(await handUe(ap, ue))
+    assert.equal(ap.app.audit.toleranceCount(name), counted + 1, 'each use is counted')
     assert.equal(answer.status, 200, name)
     const forwarded = ap.decisions.slice(from.decisions).filter(({ event }) => event === 'ut.forwarded')
     const named = forwarded

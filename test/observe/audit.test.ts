@@ -84,3 +84,10 @@ describe('sampling', () => {
     assert.equal(written.filter((event) => event === 'ut.refused').length, 4)
   })
 })
+
+test('tolerated deviations are counted by name, in what is written and what is not', () => {
+  const audit = auditor(() => {}, undefined, 10)
+  audit.record('ut.forwarded', { tolerances: ['nc-gap', 'uri-absolute'] })
+  audit.record('ut.refused', { tolerances: ['nc-gap'] })
+  assert.deepEqual(['nc-gap', 'uri-absolute', 'md5-sess'].map(audit.toleranceCount), [2, 1, 0])
+})

@@ -62,6 +62,7 @@ describe('the golden exchanges on Ua', () => {
       nc: Number.parseInt(nc, 16),
       methods: ['gba-me'],
       tolerances: [],
+      isOfferedElsewhere: false,
       cnonce,
       credentials: { ...exchange, algorithm, userhash: false, quirks: [] },
       nonce: { nonce: exchange.nonce, mintedAt: 0, expiresAt: 1 },
@@ -315,5 +316,21 @@ describe('a deviation', () => {
       scheme: 'http',
     } as const
     assert.deepEqual(readCredentials(request, policy, nonces, NOW, EVERY).tolerances, ['uri-absolute'])
+  })
+})
+
+describe('what another route of the NAF offers', () => {
+  const anywhere = { algorithms: ['SHA-256', 'MD5', 'SHA-512-256'], qop: ['auth', 'auth-int'] } as const
+  const narrow: ChallengePolicy = { ...policy, algorithms: ['SHA-256'], qop: ['auth-int'] }
+
+  test('is read, and marked: it opens this route no door', () => {
+    const request = sending([formatAuthorization(withChanges({ algorithm: 'MD5', qop: 'auth' }))])
+    assert.equal(readCredentials(request, narrow, nonces, NOW, EVERY, anywhere).isOfferedElsewhere, true)
+    refuses('UA_ALGORITHM_NOT_OFFERED', () => readCredentials(request, narrow, nonces, NOW, EVERY))
+  })
+
+  test('is not what this route offers itself', () => {
+    const request = sending([formatAuthorization(withChanges({ algorithm: 'SHA-256', qop: 'auth-int' }))])
+    assert.equal(readCredentials(request, narrow, nonces, NOW, EVERY, anywhere).isOfferedElsewhere, false)
   })
 })
