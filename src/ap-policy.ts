@@ -46,7 +46,7 @@ export function apPolicyOf(config: ApConfig, pseudonymKey: Secret): ApPolicy {
   })
   const challenge = challengeOf(config.challenge)
   const nafs = config.nafs.map(({ fqdn, uaProtocolIds }): [Fqdn, Naf] => {
-    const own = routes.filter(({ host }) => host === undefined || host === fqdn)
+    const own = routesOf(fqdn, routes)
     const wanted = own.flatMap(({ policy: { gsids, gsTypes = [] } }) => [...gsids, ...gsTypes])
     const gsids = [...new Set(wanted)].sort((a, b) => a - b)
     return [
@@ -57,6 +57,9 @@ export function apPolicyOf(config: ApConfig, pseudonymKey: Secret): ApPolicy {
   return { nafs: new Map(nafs), routes, appServers, tolerances }
 }
 
+const routesOf = (fqdn: Fqdn, routes: readonly Route[]): readonly Route[] =>
+  routes.filter(({ host }) => host === undefined || host === fqdn)
+
 function together(challenges: readonly ChallengePolicy[]): OfferedAnywhere {
   return {
     algorithms: nonEmpty([...new Set(challenges.flatMap(({ algorithms }) => algorithms))]),
@@ -64,9 +67,16 @@ function together(challenges: readonly ChallengePolicy[]): OfferedAnywhere {
   }
 }
 
-/** The same for the listener without TLS: one identifier, and the qualities of protection that are allowed there. */
+/**
+ * The same for the listener without TLS: one identifier, and the qualities of protection that are allowed there. A route
+ * that wants bodies covered even within TLS wants it there too.
+ */
 export function plainPolicyOf(policy: ApPolicy, qop: ChallengePolicy['qop']): ApPolicy {
-  const plain = (challenge: ChallengePolicy): ChallengePolicy => ({ ...challenge, qop })
+  const plain = (challenge: ChallengePolicy): ChallengePolicy => ({
+    ...challenge,
+    qop: challenge.qop.includes('auth') ? qop : ['auth-int'],
+  })
+  const routes = policy.routes.map((route) => ({ ...route, challenge: plain(route.challenge) }))
   return {
     ...policy,
     nafs: new Map(
@@ -76,11 +86,11 @@ export function plainPolicyOf(policy: ApPolicy, qop: ChallengePolicy['qop']): Ap
           ...naf,
           uaProtocolIds: [UA_HTTP_DIGEST],
           challenge: plain(naf.challenge),
-          anywhere: { ...naf.challenge, ...naf.anywhere, qop },
+          anywhere: together([plain(naf.challenge), ...routesOf(fqdn, routes).map((route) => route.challenge)]),
         },
       ]),
     ),
-    routes: policy.routes.map((route) => ({ ...route, challenge: plain(route.challenge) })),
+    routes,
   }
 }
 

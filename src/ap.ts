@@ -100,7 +100,13 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     passage.authenticated ??= await authenticator.verify(examined, body ?? NO_BODY, renewalOn(arrival.route))
     passage.permission ??= permit(request, arrival, passage.authenticated)
     if (isOurs(arrival.uri)) return sendAccessLog(request, reply, arrival.uri, passage.authenticated)
-    passage.forwarding = rewrite(request, arrival, passage.permission.grant, body)
+    passage.forwarding = {
+      ...rewrite(request, arrival, passage.permission.grant, body),
+      onAnswer: (status) => {
+        leaveEntry(request, status)
+        audit.record('ut.forwarded', { ...recordOf(request, now()), status })
+      },
+    }
   })
 
   await scope.register(ut, {
@@ -112,10 +118,6 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     authenticationInfo: ({ passage }, body) => passage.authenticated?.authenticationInfo(body) ?? '',
     coversBody: ({ passage }) => passage.authenticated?.coversBody ?? false,
     authIntAnswerBytes: options.authIntAnswerBytes,
-    onAnswer: (request, status) => {
-      leaveEntry(request, status)
-      audit.record('ut.forwarded', { ...recordOf(request, now()), status })
-    },
   })
   scope.addHook('onClose', () => ways.destroy())
 

@@ -258,6 +258,9 @@ function keySourceOf({ config, state, log, audit, now }: Parts): KeyCache | unde
   return cachedKeySource(source, {
     now,
     ...client,
+    // To ask the BSF of this process costs nothing. And whoever reads a challenge on Ub knows the B-TID before the UE
+    // has it: asked for too early, it would be unknown when the UE comes with it.
+    ...(client.adapter === 'local' && { unknownBtidCacheS: 0 }),
     onFetch: ({ btid, nafFqdn, uaProtocolId }, code) =>
       audit.record('zn.fetched', { btid, naf: nafFqdn, uaProtocolId, ...(code && { code }) }),
   })
@@ -271,7 +274,7 @@ function ourOwnNaf(config: ApConfig) {
   return {
     name: 'this process',
     fqdns: config.nafs.map(({ fqdn }) => fqdn),
-    gsids: config.routes.flatMap(({ gsids }) => gsids),
+    gsids: config.routes.flatMap(({ gsids, gsTypes }) => [...gsids, ...gsTypes]),
     impi: true,
     nafGroups: [],
   }

@@ -123,15 +123,18 @@ export function authenticator(options: AuthenticatorOptions) {
       if (presented.isOfferedElsewhere) throw new GbaError('UA_OFFERED_ELSEWHERE', 'this route has another challenge')
       if (now() >= presented.nonce.expiresAt) throw new GbaError('UA_NONCE_AGED', 'nonce aged')
       const counted = habit.deviation(presented.nonce.nonce, presented.nc)
-      if (counted !== undefined) requireTolerated([counted], tolerances)
+      const odd = counted === undefined ? [] : [counted]
+      // What comes from below is a replay first: only the ledger tells, in a strict profile, too.
+      if (counted !== 'nc-out-of-order') requireTolerated(odd, tolerances)
       const use = await ledger.use(presented.nonce, presented.nc, now())
       if (use === 'reused') throw new GbaError('UA_NC_REUSED', `nc ${presented.credentials.nc} was used`)
       if (use === 'forgotten') throw new GbaError('UA_NONCE_FORGOTTEN', 'use of this nonce is no longer known')
+      requireTolerated(odd, tolerances)
       habit.accepted(presented.nonce.nonce, presented.nc)
       remember(presented.btid, right.uaProtocolId)
       const met: ToleranceName[] = [
         ...presented.tolerances,
-        ...(counted === undefined ? [] : [counted]),
+        ...odd,
         ...(right.uaProtocolId === usual ? [] : (['ua-id-candidate'] as const)),
       ]
       return authenticated(presented, right, met)

@@ -166,7 +166,8 @@ function formOfUri(
   { target, nafFqdn, scheme = 'https' }: UaRequest,
 ): 'exact' | 'uri-trailing-slash' | 'uri-absolute' | undefined {
   if (uri === target) return 'exact'
-  if (uri === `${target}/`) return 'uri-trailing-slash'
+  // Behind a query it would be another target: `?a` and `?a/` are two, while no path here ends in a slash.
+  if (uri === `${target}/` && !target.includes('?')) return 'uri-trailing-slash'
   const absolute = /^(https?):\/\/([^/?#@:]+)(?::\d{1,5})?(\/.*)$/i.exec(uri)
   if (absolute?.[1]?.toLowerCase() !== scheme || absolute[3] !== target) return undefined
   return parseFqdn(absolute[2] ?? '') === nafFqdn ? 'uri-absolute' : undefined

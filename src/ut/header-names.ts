@@ -67,7 +67,8 @@ export const SINGLE: ReadonlySet<string> = new Set([
  * address, path or method than the request's own.
  */
 const REQUEST_FAMILIES = startingWith(`
-  3gpp p- proxy remote client-cert ssl cf- fastly shib oidc x-?consumer x-?principal x-?subject x-?webauth x-?jwt x-?forward-
+  3gpp p- proxy remote client-cert client-ip ssl cf- fastly shib oidc mellon iv- sm-?user wl-
+  x-?consumer x-?principal x-?subject x-?webauth x-?jwt x-?forward-
   x-?3gpp x-?xcap x-?akma x-?forwarded x-?original x-?rewrite x-?remote x-?auth x-?user(?!-agent) x-?client x-?ssl x-?tls
   x-?cert x-?envoy x-?amzn x-?goog x-?accel x-?http-?method x-?method x-?msisdn x-?imsi x-?impi x-?impu x-?up- x-?wap
   x-?nokia x-?h3g

@@ -14,8 +14,6 @@ export interface UtOptions {
   /** The answer's body enters Authentication-Info. */
   readonly coversBody: (request: FastifyRequest) => boolean
   readonly authIntAnswerBytes: number
-  /** Once per forwarded request, with the status the AS gave. */
-  readonly onAnswer: (request: FastifyRequest, status: number) => void
 }
 
 /** The road to the application servers. Nothing gets on it without a grant. @see 3GPP TS 24.109 clause 7 (Rel-17) */
@@ -55,7 +53,6 @@ export default async function ut(scope: FastifyInstance, options: UtOptions) {
   } as FastifyHttpProxyOptions)
 
   function answer(request: FastifyRequest, reply: FastifyReply, { statusCode, stream }: UndiciAnswer): void {
-    options.onAnswer(request, statusCode)
     // Deviation: handsets take any 401 as "bootstrap anew", so an AS that asks for credentials must not be passed on.
     if (statusCode === 401 || statusCode === 407) {
       stream.destroy()

@@ -27,6 +27,8 @@ export interface Forwarding {
   readonly grant: Grant
   readonly headers: OutgoingHeaders
   readonly body: Uint8Array | undefined
+  /** Told once of the status that the server gave, also when the UE has gone meanwhile: what it did is done. */
+  readonly onAnswer?: (status: number) => void
 }
 
 export const FORWARDING: unique symbol = Symbol('forwarding')
@@ -67,7 +69,7 @@ export function upstreams(list: readonly Upstream[]) {
       if (!forwarding || !isGrant(forwarding.grant)) throw new TypeError('forwarding without a grant')
       const to = pools.get(forwarding.grant.appServer)
       if (!to) throw new TypeError(`no application server ${forwarding.grant.appServer}`)
-      const { grant, headers: prepared, body } = forwarding
+      const { grant, headers: prepared, body, onAnswer } = forwarding
       const path = preparedTarget(prepared, grant)
       if (path === undefined) throw new TypeError('forwarding of what nobody prepared')
       // The pool's own timers start once a connection is free: without this one, a server that hangs makes a queue.
@@ -76,8 +78,10 @@ export function upstreams(list: readonly Upstream[]) {
       let settled = false
       const settle = (error: GbaError | null, data?: Dispatcher.ResponseData) => {
         clearTimeout(timer)
-        if (!settled) answer(error, data)
+        if (settled) return
         settled = true
+        if (data) onAnswer?.(data.statusCode)
+        answer(error, data)
       }
       const timer = setTimeout(() => {
         settle(new GbaError('UT_AS_TIMEOUT', 'no connection and no answer in time'))
