@@ -52,7 +52,17 @@ export function nafIdOf(fqdn: Fqdn, id: UaProtocolId): NafId {
  */
 export function uaProtocolIdOfSuite(standardName: string): UaProtocolId | undefined {
   const code = CIPHER_SUITES.get(standardName)
-  return code === undefined ? undefined : (`010001${code.toString(16).padStart(4, '0')}` as UaProtocolId)
+  return code === undefined ? undefined : uaProtocolIdOfSuiteCode(code)
+}
+
+/**
+ * The same from the code point, for who reads it off a ServerHello.
+ * @throws RangeError for what is no code point: two octets
+ * @see 3GPP TS 33.220 Annex H.3 (Rel-17)
+ */
+export function uaProtocolIdOfSuiteCode(code: number): UaProtocolId {
+  if (!Number.isInteger(code) || code < 0 || code > 0xffff) throw new RangeError(`cipher suite ${code}`)
+  return `010001${code.toString(16).padStart(4, '0')}` as UaProtocolId
 }
 
 /**
