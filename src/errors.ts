@@ -50,6 +50,12 @@ export const FAULTS = {
   UA_NONCE_FORGOTTEN: { by: 'us', ut: 401, ub: null, zn: null },
   UA_NC_REUSED: { by: 'ue', ut: 401, ub: null, zn: null },
   UA_REBOOTSTRAP_DEMANDED: { by: 'policy', ut: 401, ub: null, zn: null },
+  UA_DOOR_CLOSED: { by: 'policy', ut: 403, ub: null, zn: null },
+  UA_CERTIFICATE_REFUSED: { by: 'ue', ut: 403, ub: null, zn: null },
+  UA_CERTIFICATE_UNKNOWN: { by: 'policy', ut: 403, ub: null, zn: null },
+  UA_USERNAME_UNKNOWN: { by: 'ue', ut: 401, ub: null, zn: null },
+  UA_TLS_REQUIRED: { by: 'ue', ut: 426, ub: null, zn: null },
+  UA_FRONT_SILENT: { by: 'peer', ut: 502, ub: null, zn: null },
   // Ut, TS 24.109 clause 7 (Rel-17)
   UT_TARGET_AMBIGUOUS: { by: 'ue', ut: 400, ub: null, zn: null },
   UT_REQUEST_MALFORMED: { by: 'ue', ut: 400, ub: null, zn: null },
@@ -101,6 +107,7 @@ export interface Problem {
 }
 
 const TITLES: Readonly<Record<number, string>> = {
+  308: 'Permanent Redirect',
   400: 'Bad Request',
   401: 'Unauthorized',
   403: 'Forbidden',
@@ -112,6 +119,7 @@ const TITLES: Readonly<Record<number, string>> = {
   414: 'URI Too Long',
   415: 'Unsupported Media Type',
   421: 'Misdirected Request',
+  426: 'Upgrade Required',
   429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
   500: 'Internal Server Error',

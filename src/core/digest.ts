@@ -69,6 +69,22 @@ export function computeHa1(
   const ha1 = h(algorithm, concat(utf8(`${username}:${realm}:`), password))
   if (!isSessionAlgorithm(algorithm)) return ha1
   if (!session) throw new RangeError(`${algorithm} needs nonce and cnonce`)
+  return sessionHa1(algorithm, ha1, session)
+}
+
+/**
+ * HA1 of a session, from the one that stands for the password: what a server computes that keeps no password.
+ * @param ha1  H(username:realm:password) in lower-case hex
+ * @returns lower-case hex
+ * @throws RangeError when the algorithm has no sessions
+ * @see RFC 7616 clause 3.4.2
+ */
+export function sessionHa1(
+  algorithm: DigestAlgorithm,
+  ha1: string,
+  session: { readonly nonce: string; readonly cnonce: string },
+): string {
+  if (!isSessionAlgorithm(algorithm)) throw new RangeError(`${algorithm} has no sessions`)
   return h(algorithm, `${ha1}:${session.nonce}:${session.cnonce}`)
 }
 

@@ -14,6 +14,7 @@ export type AuditEvent =
   | 'ut.forwarded'
   | 'ut.log-read'
   | 'ut.refused'
+  | 'tls.refused'
 
 /** Identities in here are in clear; `auditor` writes them as the configuration says. */
 export interface AuditRecord {
@@ -32,6 +33,10 @@ export interface AuditRecord {
   readonly appServer?: string
   /** How far the request came: the stage that refused it, or `forward`. */
   readonly step?: 'arrive' | 'authenticate' | 'authorise' | 'rewrite' | 'forward'
+  /** By which the UE came, or tried to. */
+  readonly door?: 'psk' | 'certificate' | 'digest' | 'password'
+  /** Of a TLS handshake that did not come about. */
+  readonly reason?: string
   /** Ua security protocol identifier that verified. */
   readonly uaProtocolId?: string
   /** Those that would have been tried. */

@@ -193,6 +193,36 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     clause: TS24109('5.2.5'),
     advice: 'Nothing is wrong: the UE bootstraps anew. To see why, look at maxKeyAgeS and the file of demands.',
   },
+  UA_DOOR_CLOSED: {
+    happened: 'The route does not take the kind of proof that the UE brings, and asks for none over HTTP.',
+    clause: 'TS 33.222 §5 (Rel-17)',
+    advice: 'Compare the doors of the route with how the UE comes in: by shared key, certificate, Digest or password.',
+  },
+  UA_CERTIFICATE_REFUSED: {
+    happened: 'The UE showed a client certificate that is not good: not of a listed CA, expired, or revoked.',
+    clause: 'TS 33.222 §5.5 (Rel-17)',
+    advice: 'Look at the detail in the log; renew the certificate, or the CRL where that has expired.',
+  },
+  UA_CERTIFICATE_UNKNOWN: {
+    happened: 'The client certificate is good, but stands for no subscriber here.',
+    clause: 'TS 33.222 §5.5 (Rel-17)',
+    advice: 'Give it a SAN with the IMPU or IMPI, or the subscriber file an entry with its fingerprint or subject.',
+  },
+  UA_USERNAME_UNKNOWN: {
+    happened: 'The username of a Digest with a password is that of no subscriber.',
+    clause: 'TS 24.623 §5.2.1.1 (Rel-17)',
+    advice: 'Add the subscriber with its HA1 to ap.subscribersFile, or make the UE bootstrap.',
+  },
+  UA_TLS_REQUIRED: {
+    happened: 'A request came in clear to the listener that only sends UEs on to TLS.',
+    clause: 'RFC 2817 §4.2',
+    advice: 'The UE has to upgrade the connection, or to come to the https port at once.',
+  },
+  UA_FRONT_SILENT: {
+    happened: 'The TLS front did not say with which suite, or at all, the UE came over TLS.',
+    clause: 'none; without the suite NAF_Id would be a guess',
+    advice: 'Make the front send what ap.front.tells says: PROXY protocol v2 with its TLS part, or the named headers.',
+  },
   UT_TARGET_AMBIGUOUS: {
     happened: 'The request target could be read differently by two parsers.',
     clause: 'RFC 3986 §3.3; what is authorised has to be what the application server acts on',

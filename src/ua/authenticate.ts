@@ -1,49 +1,25 @@
-import type { EpochMs } from '../core/bytes.ts'
 import { formatAuthenticationInfo } from '../core/digest-header.ts'
-import type { Uss } from '../core/guss.ts'
-import type { Btid, Fqdn, Impi } from '../core/identity.ts'
+import type { Btid, Fqdn } from '../core/identity.ts'
 import type { UaProtocolId } from '../core/naf-id.ts'
 import type { Secret } from '../core/secret.ts'
-import type { ToleranceName, Tolerances } from '../core/tolerances.ts'
+import type { ToleranceName } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
-import type { NonceLedger } from '../store/store.ts'
 import type { Bia, KeySource } from '../zn/port.ts'
+import { type Attempt, type Authenticated, identitiesIn } from './authenticated.ts'
 import { type ChallengePolicy, challengeHeaders, type GbaMethod } from './challenge.ts'
-import { NcHabit } from './nc-habit.ts'
+import { keysFor } from './keys.ts'
 import { mintNonce, NONCE_RANDOM_OCTETS } from './nonce.ts'
 import type { ProvenBootstrap } from './rebootstrap.ts'
+import { nonceSpender, type SpendingOptions } from './spend-nonce.ts'
 import {
   authenticationInfo,
   type NoncePolicy,
   type OfferedAnywhere,
   type Presented,
   readCredentials,
-  requireTolerated,
   responseIsRight,
   type UaRequest,
 } from './verify.ts'
-
-declare const proof: unique symbol // not exported: only verify() below makes one
-
-/** Proof that the UE holds the key of this B-TID and made this very request. */
-export interface Authenticated {
-  readonly [proof]: true
-  readonly btid: Btid
-  /** Only where the BSF trusts this NAF with it. */
-  readonly impi?: Impi
-  readonly ussList: readonly Uss[]
-  readonly nafFqdn: Fqdn
-  readonly uaProtocolId: UaProtocolId
-  readonly method: GbaMethod
-  readonly bootstrappedAt: EpochMs
-  readonly expiresAt: EpochMs
-  /** Deviations that were tolerated on the way. */
-  readonly tolerances: readonly ToleranceName[]
-  /** Value of Authentication-Info for an answer with this body; the body counts under auth-int only. */
-  authenticationInfo(body: Uint8Array): string
-  /** Authentication-Info covers the body, which then has to be known as a whole. */
-  readonly coversBody: boolean
-}
 
 export interface NafPolicy {
   readonly challenge: ChallengePolicy
@@ -53,32 +29,18 @@ export interface NafPolicy {
   readonly gsids: readonly number[]
 }
 
-export interface AuthenticatorOptions {
+export interface AuthenticatorOptions extends SpendingOptions {
   readonly keys: KeySource
-  readonly ledger: NonceLedger
   readonly nonces: NoncePolicy
-  readonly now: () => EpochMs
   readonly randomBytes: (length: number) => Uint8Array
-  readonly tolerances: Tolerances
-  /** The B-TIDs whose Ua security protocol identifier is remembered, at most. */
+  /** The B-TIDs whose identifier, and the nonces whose counting, is remembered, at most. */
   readonly maxRemembered: number
-}
-
-/** Credentials with the keys they could have been made with. */
-export interface Examined {
-  readonly presented: Presented
-  readonly candidates: readonly UaProtocolId[]
-  /** The first of the NAF's list. */
-  readonly usual: UaProtocolId
-  readonly gsids: readonly number[]
-  /** The response covers the body: it has to be read before `verify`. */
-  readonly needsBody: boolean
 }
 
 /** Ua with HTTP Digest: who made this request. @see 3GPP TS 24.109 clause 5.2 (Rel-17) */
 export function authenticator(options: AuthenticatorOptions) {
-  const { keys, ledger, nonces, now, randomBytes, tolerances } = options
-  const habit = new NcHabit(options.maxRemembered)
+  const { keys, nonces, now, randomBytes, tolerances } = options
+  const spendNonce = nonceSpender(options)
   const matched = new Map<Btid, UaProtocolId>()
 
   const mint = (nafFqdn: Fqdn) => mintNonce(nonces.key, nafFqdn, now(), randomBytes(NONCE_RANDOM_OCTETS))
@@ -91,8 +53,10 @@ export function authenticator(options: AuthenticatorOptions) {
     /**
      * All that can be judged without the body: form, nonce, and that the BSF knows the B-TID.
      * @param uaProtocolIds  identifiers to try, in order
+     * @throws GbaError with the UA_ codes of `readCredentials`, and those of Zn. `verify` of the result throws
+     *   UA_RESPONSE_WRONG, UA_REBOOTSTRAP_DEMANDED, UA_NONCE_AGED, UA_NONCE_FORGOTTEN, UA_NC_REUSED and those of Zn
      */
-    async examine(request: UaRequest, naf: NafPolicy, uaProtocolIds: readonly UaProtocolId[]): Promise<Examined> {
+    async enter(request: UaRequest, naf: NafPolicy, uaProtocolIds: readonly UaProtocolId[]): Promise<Attempt> {
       const presented = readCredentials(request, naf.challenge, nonces, now(), tolerances, naf.anywhere)
       // Strict: the first identifier is the one of the specification, and no other is tried.
       const accepted = tolerances.has('ua-id-candidate') ? uaProtocolIds : uaProtocolIds.slice(0, 1)
@@ -100,45 +64,37 @@ export function authenticator(options: AuthenticatorOptions) {
       const [first] = candidates
       if (first === undefined) throw new RangeError('a NAF has at least one Ua security protocol identifier')
       await biaFor(presented, first, naf.gsids)
-      const usual = uaProtocolIds[0] ?? first
-      return { presented, candidates, usual, gsids: naf.gsids, needsBody: presented.qop === 'auth-int' }
-    },
-
-    /**
-     * @param isTooOld  whether this bootstrap, which has just proved right, has to be renewed
-     * @throws GbaError UA_RESPONSE_WRONG, UA_REBOOTSTRAP_DEMANDED, UA_NONCE_AGED, UA_NONCE_FORGOTTEN, UA_NC_REUSED and
-     *   those of Zn
-     */
-    async verify(
-      { presented, candidates, usual, gsids }: Examined,
-      body: Uint8Array,
-      isTooOld: (proven: ProvenBootstrap) => boolean = () => false,
-    ): Promise<Authenticated> {
-      const right = await firstRight(presented, candidates, gsids, body)
-      const { bootstrappedAt, ussList } = right.bia
-      // Before the nonce is looked at: a stale one would cost the UE a second 401 in the same transaction.
-      if (isTooOld({ bootstrappedAt, btid: presented.btid, impus: ussList.flatMap(({ uids }) => uids) })) {
-        throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
+      return {
+        needsBody: presented.qop === 'auth-int',
+        btid: presented.btid,
+        uaProtocolIds: candidates,
+        async verify(body, isTooOld) {
+          const right = await firstRight(presented, candidates, naf.gsids, body)
+          return verify(presented, right, uaProtocolIds[0] ?? first, isTooOld)
+        },
       }
-      if (presented.isOfferedElsewhere) throw new GbaError('UA_OFFERED_ELSEWHERE', 'this route has another challenge')
-      if (now() >= presented.nonce.expiresAt) throw new GbaError('UA_NONCE_AGED', 'nonce aged')
-      const counted = habit.deviation(presented.nonce.nonce, presented.nc)
-      const odd = counted === undefined ? [] : [counted]
-      // What comes from below is a replay first: only the ledger tells, in a strict profile, too.
-      if (counted !== 'nc-out-of-order') requireTolerated(odd, tolerances)
-      const use = await ledger.use(presented.nonce, presented.nc, now())
-      if (use === 'reused') throw new GbaError('UA_NC_REUSED', `nc ${presented.credentials.nc} was used`)
-      if (use === 'forgotten') throw new GbaError('UA_NONCE_FORGOTTEN', 'use of this nonce is no longer known')
-      requireTolerated(odd, tolerances)
-      habit.accepted(presented.nonce.nonce, presented.nc)
-      remember(presented.btid, right.uaProtocolId)
-      const met: ToleranceName[] = [
-        ...presented.tolerances,
-        ...odd,
-        ...(right.uaProtocolId === usual ? [] : (['ua-id-candidate'] as const)),
-      ]
-      return authenticated(presented, right, met)
     },
+  }
+
+  async function verify(
+    presented: Presented,
+    right: Right,
+    usual: UaProtocolId,
+    isTooOld: (proven: ProvenBootstrap) => boolean,
+  ): Promise<Authenticated> {
+    const { bootstrappedAt, ussList } = right.bia
+    // Before the nonce is looked at: a stale one would cost the UE a second 401 in the same transaction.
+    if (isTooOld({ bootstrappedAt, btid: presented.btid, impus: identitiesIn(ussList) })) {
+      throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
+    }
+    const odd = await spendNonce(presented)
+    remember(presented.btid, right.uaProtocolId)
+    const met: ToleranceName[] = [
+      ...presented.tolerances,
+      ...odd,
+      ...(right.uaProtocolId === usual ? [] : (['ua-id-candidate'] as const)),
+    ]
+    return authenticated(presented, right, met)
   }
 
   async function biaFor({ btid, request, methods }: Presented, uaProtocolId: UaProtocolId, gsids: readonly number[]) {
@@ -168,6 +124,7 @@ export function authenticator(options: AuthenticatorOptions) {
     const { btid, nonce, request } = presented
     const aging = now() >= nonce.mintedAt + nonces.lifetimeMs * 0.75
     return {
+      door: 'digest',
       btid,
       ...(bia.impi && { impi: bia.impi }),
       ussList: bia.ussList,
@@ -175,8 +132,6 @@ export function authenticator(options: AuthenticatorOptions) {
       uaProtocolId,
       method,
       tolerances: met,
-      bootstrappedAt: bia.bootstrappedAt,
-      expiresAt: bia.expiresAt,
       coversBody: presented.qop === 'auth-int',
       authenticationInfo: (body: Uint8Array) =>
         formatAuthenticationInfo(authenticationInfo(presented, key, body, aging ? mint(request.nafFqdn) : undefined)),
@@ -202,25 +157,6 @@ interface Right {
   readonly uaProtocolId: UaProtocolId
   readonly method: GbaMethod
   readonly key: Secret
-}
-
-/**
- * The keys that a UE may have used under these methods. A key choice in the settings leaves one of two; the BSF says
- * whether the run was GBA_Digest.
- * @throws GbaError UA_KEY_CHOICE_REFUSED when the settings want a key that the method does not have
- */
-function keysFor(methods: readonly GbaMethod[], bia: Bia): { method: GbaMethod; key: Secret }[] {
-  const choices = new Set(bia.ussList.map(({ keyChoice }) => keyChoice))
-  const uiccOnly = choices.has('UICC_BASED_KEY')
-  const meOnly = choices.has('ME_BASED_KEY')
-  const digest = bia.gbaType === 'GBA_DIGEST'
-  const keys = methods.flatMap((method): { method: GbaMethod; key: Secret }[] => {
-    if (method === 'gba-u') return bia.ksIntNaf && !meOnly ? [{ method, key: bia.ksIntNaf }] : []
-    if (uiccOnly || digest !== (method === 'gba-digest')) return []
-    return [{ method, key: bia.ksNaf }]
-  })
-  if (keys.length === 0) throw new GbaError('UA_KEY_CHOICE_REFUSED', `no key for ${methods.join(', ')}`)
-  return keys
 }
 
 /** The identifier that worked last time comes first, if this connection allows it at all. */

@@ -18,6 +18,9 @@ export interface ChallengePolicy {
   readonly lines: 'separate' | 'joined'
 }
 
+/** What of it says nothing of bootstrapped keys. */
+export type ChallengeForm = Pick<ChallengePolicy, 'algorithms' | 'qop' | 'lines'>
+
 /** What a realm begins with, and the User-Agent token of a UE that knows the method. */
 const METHODS: Readonly<Record<GbaMethod, { readonly prefix: string; readonly token: string }>> = {
   'gba-me': { prefix: '3GPP-bootstrapping', token: '3gpp-gba' },
@@ -62,7 +65,31 @@ export function challengeHeaders(
 ): string[] {
   const known = policy.methods.filter((method) => tokens.has(METHODS[method].token))
   const realms = (known.length > 0 ? known : policy.methods).map((method) => realmOf(method, nafFqdn))
-  const challenges = (policy.realms === 'joined' ? [realms.join(';')] : realms).flatMap((realm) =>
+  return headersFor(policy.realms === 'joined' ? [realms.join(';')] : realms, nonce, policy, stale)
+}
+
+/**
+ * Whether credentials are made with a provisioned password, not with a bootstrapped key.
+ * Reading: nothing names the realm of the former, so it is the host alone. It has no `@` and no capital letter, so it is
+ * never the realm of a bootstrapped key.
+ * @see 3GPP TS 24.623 clause 5.2.1.1 (Rel-17)
+ */
+export const isPasswordRealm = (realm: string, nafFqdn: Fqdn): boolean => realm === nafFqdn
+
+/**
+ * Values of the WWW-Authenticate lines that ask for a provisioned password: one challenge for each algorithm.
+ * @param stale   only when the response was right and just the nonce had aged
+ * @see 3GPP TS 24.623 clause 5.2.1.1 (Rel-17)
+ */
+export const passwordChallengeHeaders = (
+  nafFqdn: Fqdn,
+  nonce: string,
+  policy: ChallengeForm,
+  stale: boolean,
+): string[] => headersFor([nafFqdn], nonce, policy, stale)
+
+function headersFor(realms: readonly string[], nonce: string, policy: ChallengeForm, stale: boolean): string[] {
+  const challenges = realms.flatMap((realm) =>
     policy.algorithms.map((algorithm) =>
       formatChallenge({ realm, nonce, algorithm, qop: policy.qop, opaque: UA_OPAQUE, ...(stale && { stale }) }),
     ),

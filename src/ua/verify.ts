@@ -1,12 +1,14 @@
 import type { EpochMs } from '../core/bytes.ts'
-import { toBase64, utf8 } from '../core/bytes.ts'
+import { fromUtf8, toBase64, utf8 } from '../core/bytes.ts'
 import {
   computeHa1,
   computeResponse,
   type DigestAlgorithm,
   hashBody,
+  isSessionAlgorithm,
   type Qop,
   responseEquals,
+  sessionHa1,
 } from '../core/digest.ts'
 import {
   type AuthenticationInfo,
@@ -40,26 +42,47 @@ export interface NoncePolicy {
   readonly lifetimeMs: number
 }
 
-/** Credentials of the right form over a nonce of ours. Nothing is proven yet. */
-export interface Presented {
+/** Digest credentials of the right form over a nonce of ours, whoever they name. Nothing is proven yet. */
+export interface PresentedDigest {
   readonly request: UaRequest
-  readonly btid: Btid
   readonly algorithm: DigestAlgorithm
   readonly qop: Qop
   readonly nc: number
   readonly cnonce: string
   readonly credentials: DigestCredentials
   readonly nonce: UsedNonce
-  /** Methods that the realm stands for: at least one. */
-  readonly methods: readonly GbaMethod[]
   /** Deviations met so far; all of them are tolerated. */
   readonly tolerances: readonly ToleranceName[]
   /** Algorithm or qop are those of another route of this NAF: a right response earns this route's challenge, no more. */
   readonly isOfferedElsewhere: boolean
 }
 
+/** The same from a UE that has bootstrapped. */
+export interface Presented extends PresentedDigest {
+  readonly btid: Btid
+  /** Methods that the realm stands for: at least one. */
+  readonly methods: readonly GbaMethod[]
+}
+
 /** What any route of a NAF offers: UEs keep one nonce for a host, whatever the path. */
 export type OfferedAnywhere = Pick<ChallengePolicy, 'algorithms' | 'qop'>
+
+/** What credentials are measured by. */
+export interface DigestRules {
+  /** What this route offers. */
+  readonly offered: OfferedAnywhere
+  readonly anywhere: OfferedAnywhere
+  readonly nonces: NoncePolicy
+  readonly now: EpochMs
+  /** Deviations that are accepted. */
+  readonly tolerances: Tolerances
+}
+
+/** What one kind of credentials has for itself: its realms and its usernames. Each throws what is none of them. */
+export interface DigestNames<Realm, User> {
+  readonly realm: (realm: string) => Realm
+  readonly user: (username: string) => User
+}
 
 /**
  * Reads credentials as far as no key is needed, so that a stranger costs no Zn request.
@@ -76,22 +99,51 @@ export function readCredentials(
   tolerances: Tolerances,
   anywhere: OfferedAnywhere = policy,
 ): Presented {
+  const { realm, user, ...presented } = readDigest(
+    request,
+    { offered: policy, anywhere, nonces, now, tolerances },
+    {
+      realm(text) {
+        const methods = methodsOfRealm(text, request.nafFqdn, policy)
+        if (methods.length === 0) throw new GbaError('UA_REALM_WRONG', `realm ${text} is not this NAF`)
+        return methods
+      },
+      user(username) {
+        const btid = parseBtid(username)
+        if (!btid) throw new GbaError('UA_BTID_MALFORMED', 'username is not a B-TID')
+        return btid
+      },
+    },
+  )
+  return { ...presented, btid: user, methods: realm }
+}
+
+/**
+ * Reads Digest credentials of any kind as far as no key is needed.
+ * @throws GbaError UA_CREDENTIALS_MISSING and the other UA_ codes that a 401 answers; UA_DEVIATION_REFUSED; what `names`
+ *   throws
+ * @see RFC 7616 clause 3.4
+ */
+export function readDigest<Realm, User>(
+  request: UaRequest,
+  { offered, anywhere, nonces, now, tolerances }: DigestRules,
+  names: DigestNames<Realm, User>,
+): PresentedDigest & { readonly realm: Realm; readonly user: User } {
   const [header, ...more] = request.authorization
   if (header === undefined) throw new GbaError('UA_CREDENTIALS_MISSING', 'no Authorization header')
   if (more.length > 0) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'several Authorization headers')
   const credentials = parseAuthorization(header)
   if (!credentials) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'not a Digest of the right form')
-  const { algorithm = 'MD5', qop, cnonce, opaque, realm, uri } = credentials
+  const { algorithm = 'MD5', qop, cnonce, opaque, uri } = credentials
   const used = new Set<ToleranceName>(credentials.quirks.map(toleranceOf))
-  const methods = methodsOfRealm(realm, request.nafFqdn, policy)
-  if (methods.length === 0) throw new GbaError('UA_REALM_WRONG', `realm ${realm} is not this NAF`)
+  const realm = names.realm(credentials.realm)
   // Deviation: Android ImsStack (2026) answers a challenge for MD5 with MD5-sess.
   const isSess = algorithm === 'MD5-sess' && !anywhere.algorithms.includes(algorithm)
   if (isSess) used.add('md5-sess')
-  const offered = isSess ? 'MD5' : algorithm
-  if (!anywhere.algorithms.includes(offered)) throw new GbaError('UA_ALGORITHM_NOT_OFFERED', algorithm)
+  const taken = isSess ? 'MD5' : algorithm
+  if (!anywhere.algorithms.includes(taken)) throw new GbaError('UA_ALGORITHM_NOT_OFFERED', algorithm)
   if (!qop || !anywhere.qop.includes(qop)) throw new GbaError('UA_QOP_NOT_OFFERED', qop ?? 'no qop')
-  const isOfferedElsewhere = !policy.algorithms.includes(offered) || !policy.qop.includes(qop)
+  const isOfferedElsewhere = !offered.algorithms.includes(taken) || !offered.qop.includes(qop)
   if (!cnonce) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'qop without cnonce')
   if (credentials.userhash) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'userhash was not offered')
   const uriForm = formOfUri(uri, request)
@@ -102,12 +154,11 @@ export function readCredentials(
   // A clock that runs ahead on another host may mint a little in our future; more than that is not a clock.
   if (minted > now + 60_000) throw new GbaError('UA_NONCE_UNKNOWN', 'minted in the future')
   if (opaque !== undefined && opaque !== UA_OPAQUE) throw new GbaError('UA_NONCE_UNKNOWN', 'opaque is not ours')
-  const btid = parseBtid(credentials.username)
-  if (!btid) throw new GbaError('UA_BTID_MALFORMED', 'username is not a B-TID')
+  const user = names.user(credentials.username)
   const nonce = { nonce: credentials.nonce, mintedAt: minted, expiresAt: minted + nonces.lifetimeMs }
   requireTolerated([...used], tolerances)
   const nc = countOf(credentials.nc)
-  const read = { request, btid, algorithm, qop, cnonce, credentials, nc, nonce, methods, isOfferedElsewhere }
+  const read = { request, realm, user, algorithm, qop, cnonce, credentials, nc, nonce, isOfferedElsewhere }
   return { ...read, tolerances: [...used] }
 }
 
@@ -122,7 +173,16 @@ export function requireTolerated(met: readonly ToleranceName[], tolerances: Tole
  * @see RFC 7616 clause 3.4.1
  */
 export function responseIsRight(presented: Presented, ksNaf: Secret, body: Uint8Array): boolean {
-  return responseEquals(responseOver(presented, ksNaf, presented.request.method, body), presented.credentials.response)
+  return isRight(presented, ha1OfKey(presented, ksNaf), body)
+}
+
+/**
+ * The same with a stored HA1. Constant time.
+ * @param ha1  H(username:realm:password) as lower-case hex text, of the algorithm without -sess
+ * @see RFC 7616 clause 3.4.1
+ */
+export function responseFitsHa1(presented: PresentedDigest, ha1: Secret, body: Uint8Array): boolean {
+  return isRight(presented, ha1OfStored(presented, ha1), body)
 }
 
 /**
@@ -137,22 +197,57 @@ export function authenticationInfo(
   body: Uint8Array,
   nextNonce: string | undefined,
 ): AuthenticationInfo {
+  return infoOver(presented, ha1OfKey(presented, ksNaf), body, nextNonce)
+}
+
+/**
+ * The same with a stored HA1: proof that the AP holds it, too.
+ * @param body       what the AP answers; counts under auth-int only
+ * @param nextNonce  to use from now on
+ * @see RFC 7616 clause 3.5
+ */
+export function authenticationInfoOfHa1(
+  presented: PresentedDigest,
+  ha1: Secret,
+  body: Uint8Array,
+  nextNonce: string | undefined,
+): AuthenticationInfo {
+  return infoOver(presented, ha1OfStored(presented, ha1), body, nextNonce)
+}
+
+function isRight(presented: PresentedDigest, ha1: string, body: Uint8Array): boolean {
+  return responseEquals(responseOver(presented, ha1, presented.request.method, body), presented.credentials.response)
+}
+
+function infoOver(
+  presented: PresentedDigest,
+  ha1: string,
+  body: Uint8Array,
+  nextNonce: string | undefined,
+): AuthenticationInfo {
   return {
     qop: presented.qop,
     cnonce: presented.cnonce,
     nc: presented.credentials.nc ?? '',
-    rspauth: responseOver(presented, ksNaf, '', body),
+    rspauth: responseOver(presented, ha1, '', body),
     ...(nextNonce !== undefined && { nextnonce: nextNonce }),
   }
 }
 
-function responseOver(presented: Presented, ksNaf: Secret, method: string, body: Uint8Array): string {
-  const { algorithm, cnonce, qop, credentials } = presented
-  const { username, realm, nonce, nc = '', uri } = credentials
+function ha1OfKey({ algorithm, cnonce, credentials }: PresentedDigest, ksNaf: Secret): string {
+  const { username, realm, nonce } = credentials
   // The password is the text of the key, not its octets.
-  const password = utf8(toBase64(ksNaf.expose(32)))
-  const session = algorithm.endsWith('-sess') ? { nonce, cnonce } : undefined
-  const ha1 = computeHa1(algorithm, username, realm, password, session)
+  return computeHa1(algorithm, username, realm, utf8(toBase64(ksNaf.expose(32))), { nonce, cnonce })
+}
+
+function ha1OfStored({ algorithm, cnonce, credentials }: PresentedDigest, stored: Secret): string {
+  const ha1 = fromUtf8(stored.expose(algorithm.startsWith('SHA-') ? 64 : 32))
+  return isSessionAlgorithm(algorithm) ? sessionHa1(algorithm, ha1, { nonce: credentials.nonce, cnonce }) : ha1
+}
+
+function responseOver(presented: PresentedDigest, ha1: string, method: string, body: Uint8Array): string {
+  const { algorithm, cnonce, qop, credentials } = presented
+  const { nonce, nc = '', uri } = credentials
   const bodyHash = qop === 'auth-int' ? { bodyHash: hashBody(algorithm, body) } : {}
   return computeResponse({ algorithm, ha1, nonce, nc, cnonce, qop, method, uri, ...bodyHash })
 }

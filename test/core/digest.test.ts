@@ -14,6 +14,7 @@ import {
   parseAlgorithm,
   type Qop,
   responseEquals,
+  sessionHa1,
 } from '../../src/core/digest.ts'
 import { hex, secret, vectors } from '../support/vectors.ts'
 
@@ -91,6 +92,38 @@ describe('computeHa1', () => {
     const ha1 = (password: Uint8Array) => computeHa1('AKAv1-MD5', 'u', 'r', password)
     assert.notEqual(ha1(hex('80ff')), ha1(hex('81ff')))
     assert.notEqual(ha1(hex('80ff')), ha1(utf8('80ff')))
+  })
+})
+
+describe('sessionHa1', () => {
+  const session = { nonce: 'n', cnonce: 'c' }
+
+  for (const [algorithm, hash] of [
+    ['MD5-sess', 'MD5'],
+    ['SHA-256-sess', 'SHA-256'],
+    ['SHA-512-256-sess', 'SHA-512-256'],
+    ['AKAv1-MD5-sess', 'AKAv1-MD5'],
+  ] as const) {
+    test(`makes of the HA1 of ${hash} what ${algorithm} makes of the password`, () => {
+      const ha1 = computeHa1(hash, 'u', 'r', utf8('p'))
+      assert.equal(sessionHa1(algorithm, ha1, session), computeHa1(algorithm, 'u', 'r', utf8('p'), session))
+    })
+  }
+
+  test('changes with every part', () => {
+    const ha1 = computeHa1('MD5', 'u', 'r', utf8('p'))
+    const all = [
+      sessionHa1('MD5-sess', ha1, session),
+      sessionHa1('MD5-sess', ha1, { ...session, nonce: 'o' }),
+      sessionHa1('MD5-sess', ha1, { ...session, cnonce: 'd' }),
+      sessionHa1('MD5-sess', computeHa1('MD5', 'u', 'r', utf8('q')), session),
+      sessionHa1('SHA-256-sess', ha1, session),
+    ]
+    assert.equal(new Set(all).size, all.length)
+  })
+
+  test('of an algorithm without sessions is a bug of the caller', () => {
+    assert.throws(() => sessionHa1('MD5', computeHa1('MD5', 'u', 'r', utf8('p')), session), RangeError)
   })
 })
 

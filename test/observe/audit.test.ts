@@ -19,6 +19,8 @@ const whole: Required<AuditRecord> = {
   appServer: 'xdms',
   uaProtocolId: '010001c02f',
   step: 'authorise',
+  door: 'digest',
+  reason: 'handshake-late',
   uaProtocolIds: ['010001c02f', '0100000002'],
   route: '/',
   tolerances: ['uri-absolute'],

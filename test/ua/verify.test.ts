@@ -12,8 +12,12 @@ import { type ChallengePolicy, realmOf, UA_OPAQUE } from '../../src/ua/challenge
 import { mintNonce } from '../../src/ua/nonce.ts'
 import {
   authenticationInfo,
+  authenticationInfoOfHa1,
   type Presented,
+  type PresentedDigest,
   readCredentials,
+  readDigest,
+  responseFitsHa1,
   responseIsRight,
   type UaRequest,
 } from '../../src/ua/verify.ts'
@@ -128,6 +132,69 @@ describe('the golden exchanges on Ua', () => {
     const [exchange] = exchanges
     assert.ok(exchange)
     assert.throws(() => responseIsRight(presentedIn(exchange), new Secret(new Uint8Array(31)), hex('')), RangeError)
+  })
+})
+
+describe('the published exchanges with a password', () => {
+  interface Exchange {
+    readonly name: string
+    readonly hash: DigestAlgorithm
+    readonly qop: Qop
+    readonly username: string
+    readonly realm: string
+    readonly method: string
+    readonly uri: string
+    readonly nonce: string
+    readonly nc: string
+    readonly cnonce: string
+    readonly ha1: string
+    readonly response: string
+    readonly rspauth: string
+  }
+  const { vectors: all } = vectors<{ vectors: readonly Exchange[] }>('digest.json')
+  const exchanges = all.filter(({ name }) => /^RFC (?:2617|7616) 3\.[59]/.test(name))
+
+  const presentedIn = (exchange: Exchange): PresentedDigest => ({
+    request: { method: exchange.method, target: exchange.uri, nafFqdn: NAF, authorization: [] },
+    algorithm: exchange.hash,
+    qop: exchange.qop,
+    nc: Number.parseInt(exchange.nc, 16),
+    tolerances: [],
+    isOfferedElsewhere: false,
+    cnonce: exchange.cnonce,
+    credentials: { ...exchange, algorithm: exchange.hash, userhash: false, quirks: [] },
+    nonce: { nonce: exchange.nonce, mintedAt: 0, expiresAt: 1 },
+  })
+
+  test('are with MD5, SHA-256 and SHA-512-256', () => {
+    assert.deepEqual([...new Set(exchanges.map(({ hash }) => hash))], ['MD5', 'SHA-256', 'SHA-512-256'])
+  })
+
+  for (const exchange of exchanges) {
+    const presented = presentedIn(exchange)
+    const ha1 = new Secret(utf8(exchange.ha1))
+
+    test(`are right by the stored HA1, and answered by it: ${exchange.name}`, () => {
+      assert.equal(responseFitsHa1(presented, ha1, utf8('')), true)
+      const other = new Secret(utf8(exchange.ha1.replace(/^./, (digit) => (digit === '0' ? '1' : '0'))))
+      assert.equal(responseFitsHa1(presented, other, utf8('')), false)
+      const { rspauth } = authenticationInfoOfHa1(presented, ha1, utf8(''), undefined)
+      assert.equal(rspauth, exchange.rspauth)
+    })
+
+    test(`are not right in a session that was not theirs: ${exchange.name}`, () => {
+      const sess = { ...presented, algorithm: `${exchange.hash}-sess` as DigestAlgorithm }
+      assert.equal(responseFitsHa1(sess, ha1, utf8('')), false)
+    })
+  }
+
+  test('have an HA1 as long as their hash: any other length is a bug of ours', () => {
+    for (const exchange of exchanges) {
+      const octets = utf8(exchange.ha1)
+      for (const wrong of [octets.subarray(1), new Uint8Array([...octets, 0x30]), hex(exchange.ha1)]) {
+        assert.throws(() => responseFitsHa1(presentedIn(exchange), new Secret(wrong), hex('')), RangeError)
+      }
+    }
   })
 })
 
@@ -284,6 +351,39 @@ describe('credentials are refused', () => {
         refuses(first?.[1] ?? 'INTERNAL', () => readWith(all))
       }),
     )
+  })
+})
+
+describe('the names of a door', () => {
+  const rules = { offered: policy, anywhere: policy, nonces, now: NOW, tolerances: EVERY }
+  const refused = new GbaError('UA_REALM_WRONG', 'as the test wants it')
+
+  test('are asked for its realm and username, and handed on as what they are to it', () => {
+    const presented = readDigest(sending([formatAuthorization(good)]), rules, {
+      realm: (realm) => realm.length,
+      user: (username) => [username],
+    })
+    assert.deepEqual([presented.realm, presented.user], [realmOf('gba-me', NAF).length, [golden.btid]])
+    assert.deepEqual([presented.algorithm, presented.qop, presented.nc], ['MD5', 'auth', 1])
+  })
+
+  test('are asked in that order: the realm before all else, the username once the nonce is ours', () => {
+    const asked: string[] = []
+    const names = { realm: () => asked.push('realm'), user: () => asked.push('user') }
+    const invented = sending([formatAuthorization(withChanges({ nonce: 'A'.repeat(40) }))])
+    refuses('UA_NONCE_UNKNOWN', () => readDigest(invented, rules, names))
+    assert.deepEqual(asked.splice(0), ['realm'])
+    readDigest(sending([formatAuthorization(good)]), rules, names)
+    assert.deepEqual(asked, ['realm', 'user'])
+  })
+
+  test('refuse what is none of them', () => {
+    const no = () => {
+      throw refused
+    }
+    const request = sending([formatAuthorization(good)])
+    assert.throws(() => readDigest(request, rules, { realm: no, user: () => undefined }), refused)
+    assert.throws(() => readDigest(request, rules, { realm: () => undefined, user: no }), refused)
   })
 })
 

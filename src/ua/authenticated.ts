@@ -1,0 +1,48 @@
+import type { Uss } from '../core/guss.ts'
+import type { Btid, Fqdn, Impi, Impu } from '../core/identity.ts'
+import type { UaProtocolId } from '../core/naf-id.ts'
+import type { ToleranceName } from '../core/tolerances.ts'
+import type { GbaMethod } from './challenge.ts'
+import type { DoorName } from './door.ts'
+import type { ProvenBootstrap } from './rebootstrap.ts'
+
+declare const proof: unique symbol // not exported: whoever makes one has to say so with a cast, and only doors do
+
+/** Proof that a request is this subscriber's. Only the `verify` of a door makes one. */
+export interface Authenticated {
+  readonly [proof]: true
+  readonly door: DoorName
+  /** Of the bootstrap whose key proved it; absent at doors that know no bootstrap. */
+  readonly btid?: Btid
+  /** Only where the BSF trusts this NAF with it, or where it is what the UE proved. */
+  readonly impi?: Impi
+  readonly ussList: readonly Uss[]
+  readonly nafFqdn: Fqdn
+  /** That of the key. */
+  readonly uaProtocolId?: UaProtocolId
+  readonly method?: GbaMethod
+  /** Deviations that were tolerated on the way. */
+  readonly tolerances: readonly ToleranceName[]
+  /** Value of Authentication-Info for an answer with this body; the body counts under auth-int only. None without Digest. */
+  authenticationInfo(body: Uint8Array): string | undefined
+  /** Authentication-Info covers the body, which then has to be known as a whole. */
+  readonly coversBody: boolean
+}
+
+/** What a door read of a request before its body is there. Nothing is proven yet. */
+export interface Attempt {
+  /** The proof covers the body: it has to be read before `verify`. */
+  readonly needsBody: boolean
+  /** As claimed. */
+  readonly btid?: Btid
+  /** Those that would be tried. */
+  readonly uaProtocolIds?: readonly UaProtocolId[]
+  /**
+   * @param isTooOld  whether this bootstrap, which has just proved right, has to be renewed
+   * @throws GbaError with the UA_ code, or one of Zn
+   */
+  verify(body: Uint8Array, isTooOld: (proven: ProvenBootstrap) => boolean): Promise<Authenticated>
+}
+
+/** Every public identity in these settings. */
+export const identitiesIn = (ussList: readonly Uss[]): readonly Impu[] => ussList.flatMap(({ uids }) => uids)

@@ -1,0 +1,47 @@
+import { statSync } from 'node:fs'
+
+/** What a file says, as it last said it without a mistake. */
+export interface FollowedFile<Content> {
+  current(): Content
+  close(): void
+}
+
+/**
+ * Reads a file, and again each time it changes. A mistake in it, or its loss, changes nothing: what was there stays.
+ * @param read       throws for a mistake; what it throws at the first reading is thrown here
+ * @param onMistake  told once of each later change that could not be read
+ */
+export function followFile<Content>(
+  file: string,
+  read: () => Content,
+  onMistake: (error: unknown) => void,
+  { everyMs = 2000 }: { readonly everyMs?: number } = {},
+): FollowedFile<Content> {
+  // Taken before the reading, so that a change in between is seen the next time.
+  let version = versionOf(file)
+  let content = read()
+  const timer = setInterval(() => {
+    const found = versionOf(file)
+    if (found === version) return
+    version = found
+    try {
+      content = read()
+    } catch (error) {
+      onMistake(error)
+    }
+  }, everyMs).unref()
+  return {
+    current: () => content,
+    close: () => clearInterval(timer),
+  }
+}
+
+/** Differs after every change, of its mode too; editors put a new file in the place of the old one. */
+function versionOf(file: string): string {
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
+    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`
+  } catch {
+    return 'out of reach'
+  }
+}
