@@ -20,6 +20,7 @@ async function certs(...args: string[]) {
   })
   return { status, stdout, stderr }
 }
+const TEMPORARY = 'sip:001010000000001@ims.mnc001.mcc001.3gppnetwork.org'
 const certificate = (dir: string, name: string) => new X509Certificate(readFileSync(join(dir, name)))
 
 describe('gba-proxy certs', () => {
@@ -73,8 +74,58 @@ describe('gba-proxy certs', () => {
     assert.doesNotMatch(stdout, /PRIVATE/)
   })
 
+  test('makes and adds certificates for subscribers, with the key asked for', async () => {
+    const lab = join(root, 'subscribers')
+    const carol = 'carol=sip:Carol@IMS.example.org,tel:+1-555-0100003,carol@ims.example.org'
+    assert.equal((await certs('make', '--dir', lab, '--subscriber', carol, '--client-key', 'p256')).status, 0)
+    const made = certificate(lab, 'sub-carol.pem')
+    assert.equal(
+      made.subjectAltName,
+      'URI:sip:Carol@ims.example.org, URI:tel:+15550100003, email:carol@ims.example.org',
+    )
+    assert.equal(made.publicKey.asymmetricKeyType, 'ec')
+    assert.equal(certificate(lab, 'zn-ap.pem').publicKey.asymmetricKeyType, 'ec')
+    assert.equal(certificate(lab, 'ap.pem').publicKey.asymmetricKeyType, 'rsa')
+    const added = await certs('subscriber', '--dir', lab, '--subscriber', 'dave=sip:dave@ims.example.org')
+    assert.deepEqual(
+      [added.status, added.stdout],
+      [0, ['sub-dave.key', 'sub-dave.pem'].map((name) => `${join(lab, name)}\n`).join('')],
+    )
+    assert.equal((await certs('subscriber', '--dir', lab, '--subscriber', carol)).status, 1)
+    assert.equal((await certs('subscriber', '--dir', lab, '--subscriber', carol, '--force')).status, 0)
+    assert.notEqual(certificate(lab, 'sub-carol.pem').serialNumber, made.serialNumber)
+  })
+
+  test('revokes, says so, and with a new CA begins a new list', async () => {
+    const lab = join(root, 'revoked')
+    await certs('make', '--dir', lab, '--subscriber', 'carol=sip:carol@ims.example.org')
+    assert.equal((await certs('crl', '--dir', lab)).status, 0)
+    assert.doesNotMatch((await certs('show', '--dir', lab)).stdout, /revoked/)
+    const { status, stdout } = await certs('revoke', 'sub-carol.pem', '--dir', lab)
+    assert.deepEqual([status, stdout], [0, `${join(lab, 'ca.crl')}\n`])
+    const { serialNumber } = certificate(lab, 'sub-carol.pem')
+    assert.match((await certs('show', '--dir', lab)).stdout, new RegExp(`revoked .* ${serialNumber}\n`))
+    assert.equal((await certs('revoke', 'sub-dave.pem', '--dir', lab)).status, 1)
+    assert.equal((await certs('make', '--dir', lab, '--force')).status, 0)
+    assert.doesNotMatch((await certs('show', '--dir', lab)).stdout, /revoked/)
+  })
+
   for (const [name, args] of [
     ['no action', []],
+    ['a subscriber without identities', ['make', '--subscriber', 'carol']],
+    ['a subscriber with an empty identity', ['make', '--subscriber', 'carol=']],
+    ['a subscriber whose identity is none', ['make', '--subscriber', 'carol=sip:carol']],
+    ['a subscriber with a temporary identity', ['make', '--subscriber', `c=${TEMPORARY}`]],
+    ['a subscriber with a wildcarded identity', ['make', '--subscriber', 'c=sip:a!.*!@example.org']],
+    ['a subscriber with a path in the name', ['make', '--subscriber', '../c=sip:c@example.org']],
+    ['a subscriber twice', ['make', ...['b', 'c'].flatMap((user) => ['--subscriber', `c=sip:${user}@example.org`])]],
+    ['an unknown type of key', ['make', '--client-key', 'dsa']],
+    ['subscriber without a subscriber', ['subscriber']],
+    ['subscriber with a host name', ['subscriber', '--naf', 'a.example.org']],
+    ['revoke without a file', ['revoke']],
+    ['crl with a file', ['crl', 'x.pem']],
+    ['subscribers for renew', ['renew', '--subscriber', 'c=sip:c@example.org']],
+    ['a type of key for revoke', ['revoke', 'x.pem', '--client-key', 'rsa']],
     ['an unknown action', ['mak']],
     ['two actions', ['make', 'show']],
     ['a name that is no host name', ['make', '--naf', 'a b']],
@@ -92,9 +143,17 @@ describe('gba-proxy certs', () => {
     })
   }
 
-  for (const action of ['show', 'renew']) {
-    test(`answers 1 for ${action} where there is nothing`, async () => {
-      assert.equal((await certs(action, '--dir', join(root, 'nothing'))).status, 1)
+  for (const [action, ...args] of [
+    ['show'],
+    ['renew'],
+    ['crl'],
+    ['revoke', 'sub-c.pem'],
+    ['subscriber', '--subscriber', 'c=sip:c@example.org'],
+  ]) {
+    test(`answers 1 for ${action} where there is nothing, and writes nothing`, async () => {
+      const nothing = join(root, 'nothing')
+      assert.equal((await certs(action ?? '', ...args, '--dir', nothing)).status, 1)
+      assert.equal(existsSync(nothing), false)
     })
   }
 })

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import type { Fqdn } from '../../src/core/identity.ts'
-import { fqdnsOf, type Issued, issueLeaf, makeLabPki } from '../../src/tls/issue.ts'
+import { fqdnsOf, type Issued, issueLeaf, keyTypeOf, makeLabPki, sansOf } from '../../src/tls/issue.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const DAY_MS = 86_400_000
@@ -80,6 +80,47 @@ describe('a lab PKI', () => {
   test('issues no leaf that outlives its CA', async () => {
     const leaf = await issueLeaf(pki.ca, { use: 'client', name: 'late' as Fqdn }, now, 36_500)
     assert.equal(new X509Certificate(leaf.certificate).validTo, ca.validTo)
+  })
+})
+
+describe('a certificate for a subscriber', () => {
+  const ca = new X509Certificate(pki.ca.certificate)
+  const sans = ["sip:ca,r'ol@ims.example.org", 'tel:+15550100003', 'carol@ims.example.org', 'urn:x:carol']
+
+  for (const keyType of ['rsa', 'p256'] as const) {
+    test(`with a key of type ${keyType} has her names in their order, for use as a client`, async () => {
+      const issued = await issueLeaf(pki.ca, { use: 'subscriber', name: 'carol', sans, keyType }, now, 90)
+      const leaf = new X509Certificate(issued.certificate)
+      assert.ok(leaf.checkIssued(ca) && leaf.verify(ca.publicKey))
+      assert.ok(leaf.checkPrivateKey(createPrivateKey(issued.key)))
+      assert.equal(keyTypeOf(leaf), keyType)
+      assert.deepEqual(sansOf(leaf), sans)
+      assert.deepEqual(leaf.keyUsage, [CLIENT_AUTH])
+      assert.match(leaf.subjectAltName ?? '', /, URI:tel:\+15550100003, email:carol@ims\.example\.org, /)
+    })
+  }
+
+  test('comes with the others, by the name of the subscriber, and a Zn client may have such a key too', async () => {
+    const names = {
+      naf: [],
+      bsf: [],
+      znClients: [{ name: 'ap1' as Fqdn, keyType: 'p256' as const }],
+      subscribers: [{ name: 'carol', sans }],
+    }
+    const all = await makeLabPki({ names, now, validDays: 1 })
+    assert.deepEqual(Object.keys(all.subscribers), ['carol'])
+    assert.equal(keyTypeOf(new X509Certificate(all.subscribers.carol?.certificate ?? '')), 'rsa')
+    assert.equal(keyTypeOf(new X509Certificate(all.znClients.ap1?.certificate ?? '')), 'p256')
+    assert.equal(new X509Certificate(all.znClients.ap1?.certificate ?? '').subjectAltName, 'DNS:ap1')
+  })
+
+  test('is right with every key: 50 in a row', async () => {
+    const one = { use: 'subscriber', name: 'carol', sans, keyType: 'p256' } as const
+    for (let i = 0; i < 50; i++) {
+      const { certificate, key } = await issueLeaf(pki.ca, one, now, 1)
+      const leaf = new X509Certificate(certificate)
+      assert.ok(leaf.verify(ca.publicKey) && leaf.checkPrivateKey(createPrivateKey(key)))
+    }
   })
 })
 

@@ -5,8 +5,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import type { Fqdn } from '../../src/core/identity.ts'
-import { fqdnsOf, makeLabPki } from '../../src/tls/issue.ts'
-import { PkiFilesError, renewPki, showPki, writePki } from '../../src/tls/pki-files.ts'
+import { fqdnsOf, keyTypeOf, makeLabPki, sansOf } from '../../src/tls/issue.ts'
+import {
+  addSubscribers,
+  PkiFilesError,
+  parseSubscriberName,
+  renewPki,
+  showPki,
+  showRevocations,
+  writePki,
+  writeRevocations,
+} from '../../src/tls/pki-files.ts'
 
 const now = Date.now()
 const names = {
@@ -118,5 +127,136 @@ describe('showing a PKI', () => {
     const directory = await folder()
     writeFileSync(join(directory, 'bsf.pem'), 'nothing')
     await assert.rejects(showPki(directory), PkiFilesError)
+  })
+})
+
+const carol = { name: 'carol', sans: ['sip:carol@example.org', 'carol@example.org'], keyType: 'p256' } as const
+const dave = { name: 'dave', sans: ['tel:+15550100004'] }
+const leafOf = (directory: string, stem: string) => new X509Certificate(content(directory)[`${stem}.pem`] ?? '')
+
+async function folderOfTwo(): Promise<string> {
+  const directory = await folder()
+  await addSubscribers(directory, [carol, dave], { now, validDays: 30 })
+  return directory
+}
+
+describe('subscribers of a PKI', () => {
+  test('are added from the CA that is there, with keys for nobody else, and nothing else changes', async () => {
+    const directory = await folder()
+    const before = content(directory)
+    const written = await addSubscribers(directory, [carol, dave], { now, validDays: 30 })
+    assert.deepEqual(
+      written,
+      ['sub-carol.key', 'sub-carol.pem', 'sub-dave.key', 'sub-dave.pem'].map((name) => join(directory, name)),
+    )
+    assert.deepEqual({ ...content(directory), ...before }, content(directory))
+    assert.ok(leafOf(directory, 'sub-carol').verify(new X509Certificate(pki.ca.certificate).publicKey))
+    assert.equal(statSync(join(directory, 'sub-carol.key')).mode & 0o777, 0o600)
+  })
+
+  test('are not replaced unasked, and none is added then', async () => {
+    const directory = await folderOfTwo()
+    const before = content(directory)
+    const erin = { name: 'erin', sans: ['sip:erin@example.org'] }
+    await assert.rejects(addSubscribers(directory, [erin, carol], { now, validDays: 30 }), PkiFilesError)
+    assert.deepEqual(content(directory), before)
+    await addSubscribers(directory, [erin, carol], { now, validDays: 30, overwrite: true })
+    assert.notEqual(content(directory)['sub-carol.pem'], before['sub-carol.pem'])
+  })
+
+  test('keep names and types of keys when they are renewed', async () => {
+    const directory = await folderOfTwo()
+    const before = content(directory)
+    await renewPki(directory, now, 60)
+    for (const [stem, { sans }, keyType] of [
+      ['sub-carol', carol, 'p256'],
+      ['sub-dave', dave, 'rsa'],
+    ] as const) {
+      assert.notEqual(content(directory)[`${stem}.pem`], before[`${stem}.pem`])
+      assert.deepEqual(sansOf(leafOf(directory, stem)), sans)
+      assert.equal(keyTypeOf(leafOf(directory, stem)), keyType)
+    }
+  })
+
+  test('of another CA are left as they are when others are renewed', async () => {
+    const directory = await folderOfTwo()
+    const other = await makeLabPki({ names: { ...names, subscribers: [carol] }, now, validDays: 30 })
+    writeFileSync(join(directory, 'sub-carol.pem'), other.subscribers.carol?.certificate ?? '')
+    await renewPki(directory, now, 60)
+    assert.equal(content(directory)['sub-carol.pem'], other.subscribers.carol?.certificate)
+  })
+
+  test('have names that are safe in a file name', () => {
+    for (const name of ['carol', 'c', 'carol-2.a_b']) assert.equal(parseSubscriberName(name), name)
+    for (const name of ['', '../x', 'a/b', '.x', 'x.', 'Carol', 'a b', 'a\0', 'x'.repeat(65)]) {
+      assert.equal(parseSubscriberName(name), undefined)
+    }
+  })
+})
+
+describe('revoking in a PKI', () => {
+  const at = Math.floor(now / 1000) * 1000
+
+  test('begins with an empty list and adds to it; the number grows', async () => {
+    const directory = await folderOfTwo()
+    assert.equal(await showRevocations(directory), undefined)
+    assert.deepEqual(await writeRevocations(directory, { now: at, validDays: 7 }), [join(directory, 'ca.crl')])
+    const nextUpdate = at + 7 * 86_400_000
+    assert.deepEqual(await showRevocations(directory), { number: 1, thisUpdate: at, nextUpdate, revoked: new Map() })
+    await writeRevocations(directory, { now: at, validDays: 7, file: 'sub-carol.pem' })
+    await writeRevocations(directory, { now: at + 5000, validDays: 7, file: join(directory, 'zn-ap.pem') })
+    await writeRevocations(directory, { now: at + 9000, validDays: 7, file: 'sub-carol.pem' })
+    const revoked = new Map([
+      [leafOf(directory, 'sub-carol').serialNumber, at],
+      [leafOf(directory, 'zn-ap').serialNumber, at + 5000],
+    ])
+    const last = { number: 4, thisUpdate: at + 9000, nextUpdate: nextUpdate + 9000, revoked }
+    assert.deepEqual(await showRevocations(directory), last)
+    const shown = (await showPki(directory)).filter(({ revokedAt }) => revokedAt !== undefined)
+    assert.deepEqual(
+      shown.map(({ file, revokedAt }) => [file, revokedAt]),
+      [
+        ['sub-carol.pem', at],
+        ['zn-ap.pem', at + 5000],
+      ],
+    )
+  })
+
+  test('outlasts a renewal: who was revoked gets nothing new, and the list stays good', async () => {
+    const directory = await folderOfTwo()
+    await writeRevocations(directory, { now: at, validDays: 7, file: 'sub-carol.pem' })
+    const before = content(directory)
+    await renewPki(directory, at, 60)
+    assert.equal(content(directory)['sub-carol.pem'], before['sub-carol.pem'])
+    assert.notEqual(content(directory)['sub-dave.pem'], before['sub-dave.pem'])
+    const list = await showRevocations(directory)
+    assert.deepEqual([...(list?.revoked.keys() ?? [])], [leafOf(directory, 'sub-carol').serialNumber])
+    assert.equal(list?.nextUpdate, at + 60 * 86_400_000)
+  })
+
+  test('of the CA itself, of a stranger, or of what is no certificate is refused and changes nothing', async () => {
+    const directory = await folderOfTwo()
+    const stranger = await makeLabPki({ names: { ...names, subscribers: [carol] }, now, validDays: 30 })
+    writeFileSync(join(directory, 'stranger.pem'), stranger.subscribers.carol?.certificate ?? '')
+    const before = content(directory)
+    for (const file of ['ca.pem', 'stranger.pem', 'ca.key', 'none.pem']) {
+      await assert.rejects(writeRevocations(directory, { now, validDays: 7, file }), PkiFilesError, file)
+    }
+    assert.deepEqual(content(directory), before)
+  })
+
+  test('with a list of another CA in the folder is refused, unless that is to be forgotten', async () => {
+    const directory = await folderOfTwo()
+    const elsewhere = await folder()
+    await writePki(elsewhere, await makeLabPki({ names, now, validDays: 30 }), { overwrite: true })
+    await writeRevocations(elsewhere, { now, validDays: 7 })
+    writeFileSync(join(directory, 'ca.crl'), content(elsewhere)['ca.crl'] ?? '')
+    const before = content(directory)
+    const revoke = { now, validDays: 7, file: 'sub-carol.pem' }
+    await assert.rejects(writeRevocations(directory, revoke), PkiFilesError)
+    await assert.rejects(renewPki(directory, now, 7), PkiFilesError)
+    assert.deepEqual(content(directory), before)
+    await writeRevocations(directory, { ...revoke, forget: true })
+    assert.equal((await showRevocations(directory))?.revoked.size, 1)
   })
 })
