@@ -1,6 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { ConfigError } from '../config/config-error.ts'
+import type { EpochMs } from '../core/bytes.ts'
 
 /** PEM files of one end of a TLS connection, by absolute path. */
 export interface TlsFiles {
@@ -13,6 +14,15 @@ export interface Credential {
   readonly chain: Buffer
   readonly key: Buffer
   readonly certificate: X509Certificate
+  /** When the first of `chain` ends to be valid. */
+  readonly expiresAt: EpochMs
+}
+
+/** CAs of one file, all that it holds. */
+export interface CaFile {
+  readonly pem: Buffer
+  readonly certificates: readonly X509Certificate[]
+  readonly expiresAt: EpochMs
 }
 
 /** Told what is unwise but works: the file and a sentence. */
@@ -23,26 +33,34 @@ export type Warn = (file: string, detail: string) => void
  * @throws ConfigError naming the file that has to be mended
  */
 export function readCredential({ certificateFile, keyFile }: TlsFiles, warn: Warn): Credential {
-  const chain = read(certificateFile)
-  const key = read(keyFile)
+  const chain = readFile(certificateFile)
+  const key = readFile(keyFile)
   if (statSync(keyFile).mode & 0o077) warn(keyFile, `is readable by others; run: chmod 600 ${keyFile}`)
-  const [certificate] = parseCertificates(chain, certificateFile)
+  const certificates = parseCertificates(chain, certificateFile)
+  const [certificate] = certificates
   if (!certificate.checkPrivateKey(parseKey(key, keyFile))) {
     throw new ConfigError({ file: keyFile }, `is not the private key of ${certificateFile}`)
   }
-  return { chain, key, certificate }
+  return { chain, key, certificate, expiresAt: firstEnd(certificates) }
 }
 
 /** @throws ConfigError naming the file */
 export function readCa(file: string): Buffer {
-  const pem = read(file)
-  for (const certificate of parseCertificates(pem, file)) {
-    if (!certificate.ca) throw new ConfigError({ file }, `holds a certificate that is no CA: ${certificate.subject}`)
-  }
-  return pem
+  return readCaFile(file).pem
 }
 
-function read(file: string): Buffer {
+/** @throws ConfigError naming the file */
+export function readCaFile(file: string): CaFile {
+  const pem = readFile(file)
+  const certificates = parseCertificates(pem, file)
+  for (const certificate of certificates) {
+    if (!certificate.ca) throw new ConfigError({ file }, `holds a certificate that is no CA: ${certificate.subject}`)
+  }
+  return { pem, certificates, expiresAt: firstEnd(certificates) }
+}
+
+/** @throws ConfigError naming the file */
+export function readFile(file: string): Buffer {
   try {
     return readFileSync(file)
   } catch (cause) {
@@ -60,6 +78,10 @@ function parseCertificates(pem: Buffer, file: string): [X509Certificate, ...X509
     throw new ConfigError({ file }, 'holds a certificate that cannot be parsed', { cause })
   }
   throw new ConfigError({ file }, 'holds no PEM certificate')
+}
+
+function firstEnd(certificates: readonly X509Certificate[]): EpochMs {
+  return Math.min(...certificates.map(({ validTo }) => Date.parse(validTo)))
 }
 
 function parseKey(pem: Buffer, file: string): KeyObject {

@@ -1,5 +1,4 @@
-import type http from 'node:http'
-import type https from 'node:https'
+import type net from 'node:net'
 import type { Socket } from 'node:net'
 import tls, { type TLSSocket } from 'node:tls'
 import { ianaSuite } from '../core/openssl-suites.ts'
@@ -43,10 +42,15 @@ export interface FrontOptions {
 /**
  * Makes a server that has no connections yet take them from fronts only, and read what a front tells before the first
  * octet: `frontOf` has it. It works on what came before it in time, so `admitPsk` on the same server goes first.
+ * @param tlsServer  where the TLS of these connections ends, if that is another server
  * @throws RangeError for a server whose connections somebody else handles as well
  * @see PROXY protocol clause 2 (2020)
  */
-export function admitFront(server: http.Server | https.Server, options: FrontOptions): void {
+export function admitFront(
+  server: net.Server,
+  options: FrontOptions,
+  tlsServer: tls.Server | undefined = server instanceof tls.Server ? server : undefined,
+): void {
   const [accept, ...others] = server.listeners('connection') as ((raw: Socket) => void)[]
   if (!accept || others.length > 0) throw new RangeError('not the only listener for connections')
   const told = new Map<string, FrontFacts>()
@@ -63,12 +67,10 @@ export function admitFront(server: http.Server | https.Server, options: FrontOpt
     else readFacts(raw, options, (found) => hand(raw, found))
   })
   // Before HTTP has it.
-  if (server instanceof tls.Server) {
-    server.prependListener('secureConnection', (socket: TLSSocket) => {
-      const found = told.get(endsOf(socket))
-      if (found) facts.set(socket, found)
-    })
-  }
+  tlsServer?.prependListener('secureConnection', (socket: TLSSocket) => {
+    const found = told.get(endsOf(socket))
+    if (found) facts.set(socket, found)
+  })
 
   function hand(raw: Socket, found: FrontFacts): void {
     facts.set(raw, found)

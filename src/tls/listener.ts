@@ -1,6 +1,6 @@
 import { constants } from 'node:crypto'
 import type { SecureContextOptions, TlsOptions } from 'node:tls'
-import { readCa, readCredential, type TlsFiles, type Warn } from './files.ts'
+import { type Credential, readCa, readCredential, type TlsFiles, type Warn } from './files.ts'
 
 /** `android`: the suites that AOSP lists for GBA; `3gpp`: every AEAD suite with ephemeral keys. */
 export type TlsProfile = '3gpp' | 'android'
@@ -48,10 +48,25 @@ const PROFILE = {
   sigalgs: SIGNATURE_ALGORITHMS.join(':'),
 } as const satisfies SecureContextOptions
 
-const HANDSHAKE_TIMEOUT_MS = 10_000
+export const HANDSHAKE_TIMEOUT_MS = 10_000
 const SESSION_TIMEOUT_S = 3600
 
 const silent: Warn = () => {}
+
+/** Who may show a client certificate. */
+export interface ClientTrust {
+  readonly ca: Buffer
+  /** Each in PEM; undefined: nothing is ever revoked. With lists there has to be one of each CA. */
+  readonly crls?: readonly string[] | undefined
+}
+
+export interface ListenerOptions {
+  readonly profile?: TlsProfile
+  /** How long a session resumes; at most as long as a key is good. */
+  readonly sessionTimeoutS?: number
+  /** Client certificates are asked for, and judged later: a UE that has none is heard as before. */
+  readonly trust?: ClientTrust | undefined
+}
 
 /**
  * Options of an HTTPS server for UEs: TLS 1.2 and 1.3, no renegotiation, HTTP/1.1. Sessions resume for an hour, which
@@ -60,18 +75,37 @@ const silent: Warn = () => {}
  * @see 3GPP TS 33.222 clause 5.3 (Rel-17)
  */
 export function serverTlsOptions(files: TlsFiles, warn: Warn = silent, profile: TlsProfile = 'android'): TlsOptions {
-  const { chain, key } = readCredential(files, warn)
+  return listenerTlsOptions([readCredential(files, warn)], { profile })
+}
+
+/**
+ * The same for certificates that were read, each with a key of another type; the client's signature algorithms choose.
+ * Where client certificates are asked for, nothing resumes: OpenSSL would repeat what it once said of the certificate,
+ * and nobody would have looked at its end or at the list of revoked ones again.
+ * @see 3GPP TS 33.222 clause 5.3 (Rel-17)
+ */
+export function listenerTlsOptions(
+  credentials: readonly Pick<Credential, 'chain' | 'key'>[],
+  { profile = 'android', sessionTimeoutS = SESSION_TIMEOUT_S, trust }: ListenerOptions = {},
+): TlsOptions {
+  const [only, ...more] = credentials
   return {
     ...PROFILE,
     ciphers: SUITES_OF[profile].join(':'),
     ...(profile === '3gpp' && { dhparam: 'auto' as const }),
-    cert: chain,
-    key,
+    cert: only && more.length === 0 ? only.chain : credentials.map(({ chain }) => chain),
+    key: only && more.length === 0 ? only.key : credentials.map(({ key }) => key),
     honorCipherOrder: true,
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (trust ? constants.SSL_OP_NO_TICKET : 0),
     ALPNProtocols: ['http/1.1'],
     handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-    sessionTimeout: SESSION_TIMEOUT_S,
+    sessionTimeout: sessionTimeoutS,
+    ...(trust && {
+      ca: trust.ca,
+      ...(trust.crls && { crl: [...trust.crls] }),
+      requestCert: true,
+      rejectUnauthorized: false,
+    }),
   }
 }
 

@@ -11,11 +11,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { type Btid, btidOf, type Fqdn } from '../../src/core/identity.ts'
 import type { UaProtocolId } from '../../src/core/naf-id.ts'
+import { formatPskIdentity, PSK_HINT } from '../../src/core/psk-identity.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { makeLabPki } from '../../src/tls/issue.ts'
 import { serverTlsOptions } from '../../src/tls/listener.ts'
 import { writePki } from '../../src/tls/pki-files.ts'
-import { formatPskIdentity, PSK_HINT } from '../../src/core/psk-identity.ts'
 import { admitPsk, type Door, doorOf, type PskRefusal, pskListener } from '../../src/tls/psk-listener.ts'
 
 const nafFqdn = 'xcap.example.org' as Fqdn
