@@ -9,8 +9,10 @@ export {
   createUe,
   type Ue,
   type UeBootstrap,
+  type UeClientCertificate,
   type UeCredentials,
   type UeOptions,
+  type UePskOptions,
   type UeRequestOptions,
   type UeResponse,
 } from './ue/flow.ts'

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { concat, utf8 } from '../core/bytes.ts'
 import { type CurlRequest, curlLine } from '../ue/curl-line.ts'
 import { UeError } from '../ue/fault.ts'
-import { createUe, type UeCredentials, type UeResponse } from '../ue/flow.ts'
+import { createUe, type UeClientCertificate, type UeCredentials, type UeResponse } from '../ue/flow.ts'
 import { loadSim } from '../ue/sim.ts'
 import { fileState, stateFileOf } from '../ue/state-file.ts'
 import { formatExchange } from '../ue/trace.ts'
@@ -18,6 +18,11 @@ export async function perform(call: Call, io: Io): Promise<number> {
   const { values, method, simFile } = call
   const sim = await loadSim(simFile)
   const caFile = values.cacert ?? sim.caFile
+  if (call.clientCertificate && values['print-curl']) {
+    // The certificate is enough, as it is for the UE: no bootstrap, and no key in the line.
+    printCurl(call, undefined, { connect: [...call.connect, ...sim.connect], caFile }, io)
+    return 0
+  }
   const ue = createUe(sim, {
     state: fileState(stateFileOf(simFile), sim),
     connect: call.connect,
@@ -26,6 +31,11 @@ export async function perform(call: Call, io: Io): Promise<number> {
     profile: call.profile,
     ...(values['require-rspauth'] && { rspauth: 'require' }),
     ...(caFile !== undefined && { ca: await contentOf(caFile, 'CA_UNREADABLE') }),
+    ...(call.clientCertificate && { clientCertificate: await certificateOf(call.clientCertificate) }),
+    ...(call.tls && { tls: call.tls }),
+    ...(values.ciphers !== undefined && { ciphers: values.ciphers }),
+    ...(call.psk && { psk: call.psk }),
+    upgrade: values.upgrade ?? false,
     ...(values.bsf !== undefined && { bsf: values.bsf }),
     ...(values.verbose && { observer: (exchange) => io.stderr.write(formatExchange(exchange)) }),
   })
@@ -70,8 +80,8 @@ async function show(values: Values, { status, reason, headers, body }: UeRespons
 type Around = Pick<CurlRequest, 'connect' | 'caFile'>
 
 /** The curl line instead of the request. */
-function printCurl(call: Call, credentials: UeCredentials, around: Around, io: Io): void {
-  const { values, url, method, data, upload, profile } = call
+function printCurl(call: Call, credentials: UeCredentials | undefined, around: Around, io: Io): void {
+  const { values, url, method, data, upload, profile, tls, clientCertificate } = call
   const identity = values['intended-identity']
   const named = new Set(call.headers.map(([name]) => name.toLowerCase()))
   const ours: [string, string][] = [
@@ -84,8 +94,10 @@ function printCurl(call: Call, credentials: UeCredentials, around: Around, io: I
     value === '' ? `${name};` : `${name}:${value === undefined ? '' : ` ${value}`}`,
   )
   const insecure = values.insecure ?? false
-  const request = { method, url, headers, data, upload, insecure, ...around }
+  const { ciphers } = values
+  const request = { method, url, headers, data, upload, insecure, tls, ciphers, clientCertificate, ...around }
   io.stdout.write(`${curlLine(request, credentials, call.uaId === 'tls-suite')}\n`)
+  if (!credentials) return
   io.stderr.write('gba-proxy ue: the line above holds Ks_NAF: whoever reads it can act as this UE\n')
   if (call.qop === 'auth-int') io.stderr.write('gba-proxy ue: curl hashes an empty body under auth-int; use auth\n')
 }
@@ -108,7 +120,15 @@ async function stdinOf({ stdin }: Io): Promise<Uint8Array> {
   return concat(...parts)
 }
 
-async function contentOf(path: string, code: 'INPUT_UNREADABLE' | 'CA_UNREADABLE'): Promise<Uint8Array> {
+async function certificateOf({ cert, key }: { cert: string; key: string }): Promise<UeClientCertificate> {
+  const code = 'CLIENT_CERTIFICATE_UNUSABLE'
+  return { cert: await contentOf(cert, code), key: await contentOf(key, code) }
+}
+
+async function contentOf(
+  path: string,
+  code: 'INPUT_UNREADABLE' | 'CA_UNREADABLE' | 'CLIENT_CERTIFICATE_UNUSABLE',
+): Promise<Uint8Array> {
   try {
     return new Uint8Array(await readFile(path))
   } catch (cause) {

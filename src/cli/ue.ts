@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import type { Qop } from '../core/digest.ts'
 import { parseUaProtocolId, type UaProtocolId } from '../core/naf-id.ts'
 import { UeError } from '../ue/fault.ts'
+import type { UePskOptions } from '../ue/flow.ts'
 import type { UeProfile } from '../ue/profile.ts'
 import { PROFILE_NAMES, PROFILES } from '../ue/profiles.ts'
 import { type ConnectRule, parseConnectTo, parseUeUrl, type UeUrl } from '../ue/url.ts'
@@ -35,6 +36,9 @@ as with curl:
   -v, --verbose            every message on Ub and Ua, on stderr
   -k, --insecure           accept any server certificate
       --cacert FILE        trust these CAs (default: the SIM's caFile, else the system's)
+  -E, --cert FILE          show this certificate (PEM, with its chain); then no Digest until a 401 asks for it
+      --key FILE           its private key (PEM; default: in the certificate's file)
+      --ciphers LIST       OpenSSL names with : between them; for each TLS version by its own names
       --connect-to HOST1:PORT1:HOST2:PORT2
                            connect to HOST2:PORT2 instead; before the SIM's connect map
   -m, --max-time SECONDS   for everything together
@@ -45,19 +49,24 @@ GBA:
       --intended-identity ID
                            send X-3GPP-Intended-Identity, in quotation marks unless the profile differs
       --bsf URL            in place of the SIM's or the one by the name rule
+      --tls 1.2|1.3        this version only
+      --psk                TLS on the bootstrapped key, without certificates and Digest; TLS 1.3 unless --tls 1.2
+      --psk-separator ;|.  between prefix and B-TID of the identity (default: ;), or '' for nothing
+      --upgrade            http://: change to TLS before anything is sent (RFC 2817)
       --ua-id ID           tls-suite (default: 010001yyzz of the connection's suite) or 10 hex digits
       --new-bootstrap      bootstrap first, whatever is held
       --require-rspauth    believe no answer without rspauth
-      --print-curl         do not send; print the curl line that does the same. It holds a key.
+      --print-curl         do not send; print the curl line that does the same. It holds a key, but not with --cert.
 
 Without -H Content-Type the type of a body follows from the XCAP target where that is known.
-Redirects are not followed. The target goes out octet for octet.
+Redirects are not followed. The target goes out octet for octet. Options about TLS hold on Ua, not on Ub.
 
 Exit code: 0 done, 2 command line or SIM file, 3 URL, 6 host unknown, 7 no connection, 18 answer cut short,
 22 status with -f, 23 output or state not written, 26 input or state not read, 28 too slow, 35 TLS, 42 interrupted,
-52 empty answer, 56 connection lost, 60 certificate, 63 answer too large, 77 CA file; and beyond curl's:
+52 empty answer, 56 connection lost, 58 own certificate or key, 59 ciphers, 60 certificate, 63 answer too large,
+77 CA file; and beyond curl's:
 110 bootstrap refused, 111 MAC in AUTN wrong, 112 rspauth wrong or missing, 113 challenge not to be answered,
-114 answer of the BSF malformed, 115 TLS suite without a code.
+114 answer of the BSF malformed, 115 TLS suite without a code, 116 bootstrapped key refused, 117 upgrade refused.
 `,
   async run(args, io) {
     const { values, positionals } = read(args)
@@ -92,12 +101,19 @@ const read = (args: string[]) =>
       verbose: { type: 'boolean', short: 'v' },
       insecure: { type: 'boolean', short: 'k' },
       cacert: { type: 'string' },
+      cert: { type: 'string', short: 'E' },
+      key: { type: 'string' },
+      ciphers: { type: 'string' },
       'connect-to': { type: 'string', multiple: true },
       'max-time': { type: 'string', short: 'm' },
       profile: { type: 'string', default: 'standard' },
       qop: { type: 'string' },
       'intended-identity': { type: 'string' },
       bsf: { type: 'string' },
+      tls: { type: 'string' },
+      psk: { type: 'boolean' },
+      'psk-separator': { type: 'string' },
+      upgrade: { type: 'boolean' },
       'ua-id': { type: 'string', default: 'tls-suite' },
       'new-bootstrap': { type: 'boolean' },
       'require-rspauth': { type: 'boolean' },
@@ -124,6 +140,10 @@ export interface Call {
   readonly qop: Qop | undefined
   readonly uaId: 'tls-suite' | UaProtocolId
   readonly maxTimeMs: number | undefined
+  readonly tls: '1.2' | '1.3' | undefined
+  readonly psk: UePskOptions | undefined
+  /** Files. */
+  readonly clientCertificate: { readonly cert: string; readonly key: string } | undefined
 }
 
 /** @throws UsageError, UeError URL_MALFORMED */
@@ -160,7 +180,29 @@ function callOf(values: Values, text: string | undefined, usualSim: string | und
         ? 'tls-suite'
         : (parseUaProtocolId(values['ua-id']) ?? wrong('--ua-id takes tls-suite or 10 hex digits')),
     maxTimeMs: values['max-time'] === undefined ? undefined : millisecondsOf(values['max-time']),
+    ...doorOf(values, url),
   }
+}
+
+/** How the UE is to come in. @throws UsageError for what does not go together */
+function doorOf(values: Values, { scheme }: UeUrl): Pick<Call, 'tls' | 'psk' | 'clientCertificate'> {
+  const { tls, psk, upgrade, cert, key } = values
+  const separator = values['psk-separator']
+  if (psk && cert !== undefined) wrong('either --psk or --cert')
+  if (key !== undefined && cert === undefined) wrong('--key goes with --cert')
+  if (separator !== undefined && !psk) wrong('--psk-separator goes with --psk')
+  if (upgrade && scheme === 'https') wrong('--upgrade takes an http URL: https is TLS from the start')
+  if (psk && scheme === 'http' && !upgrade) wrong('--psk takes an https URL, or --upgrade')
+  if (values['print-curl'] && (psk || upgrade)) wrong(`curl has no ${psk ? '--psk' : '--upgrade'}`)
+  return {
+    tls: tls === undefined || tls === '1.2' || tls === '1.3' ? tls : wrong(`--tls takes 1.2 or 1.3, not '${tls}'`),
+    psk: psk ? { separator: separatorOf(separator ?? ';') } : undefined,
+    clientCertificate: cert === undefined ? undefined : { cert, key: key ?? cert },
+  }
+}
+
+function separatorOf(text: string): ';' | '.' | '' {
+  return text === ';' || text === '.' || text === '' ? text : wrong(`--psk-separator takes ; or . or '', not '${text}'`)
 }
 
 /** Where the SIM is that a command line names. @throws UsageError */

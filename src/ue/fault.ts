@@ -20,6 +20,9 @@ export const UE_FAULTS = {
   ABORTED: { exit: 42 },
   ANSWER_EMPTY: { exit: 52 },
   CONNECTION_LOST: { exit: 56 },
+  /** The UE's own certificate or its key. */
+  CLIENT_CERTIFICATE_UNUSABLE: { exit: 58 },
+  CIPHERS_UNUSABLE: { exit: 59 },
   CERTIFICATE_REFUSED: { exit: 60 },
   ANSWER_TOO_LARGE: { exit: 63 },
   CA_UNREADABLE: { exit: 77 },
@@ -34,6 +37,10 @@ export const UE_FAULTS = {
   BSF_ANSWER_MALFORMED: { exit: 114 },
   /** A TLS suite without a known code: Ks_NAF cannot be derived. */
   SUITE_UNKNOWN: { exit: 115 },
+  /** A handshake that does not stand on the bootstrapped key, though it was offered. */
+  PSK_REFUSED: { exit: 116 },
+  /** The server did not change from plain HTTP to TLS. */
+  UPGRADE_REFUSED: { exit: 117 },
 } as const satisfies Record<string, { readonly exit: number }>
 
 export type UeFaultCode = keyof typeof UE_FAULTS

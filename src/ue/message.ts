@@ -28,19 +28,25 @@ export interface UeConnection {
     /** As OpenSSL, hence curl, names it. */
     readonly cipher: string
     readonly version: string
+    /** The handshake stands on the bootstrapped key: both ends are known by it. */
+    readonly psk?: true
   }
 }
 
+/** One request and its answer, and the connection they went over. */
+export interface Sent {
+  readonly connection: UeConnection
+  readonly request: UeRequestMessage
+  readonly response: UeResponseMessage
+}
+
 /** One request and its answer, as the observer sees them. Never a key: headers hold digests at most. */
-export interface UeExchange {
+export interface UeExchange extends Sent {
   readonly from: 'UE'
   readonly to: 'BSF' | 'AP'
   readonly interface: 'Ub' | 'Ua'
   readonly host: string
   readonly at: EpochMs
-  readonly connection: UeConnection
-  readonly request: UeRequestMessage
-  readonly response: UeResponseMessage
   /** What the exchange proved, or asks for. */
   readonly note: string
 }

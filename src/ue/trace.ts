@@ -3,7 +3,8 @@ import type { HeaderList, UeExchange } from './message.ts'
 /** One exchange in curl's manner: `*` for what is known about it, `>` for what went out, `<` for what came. */
 export function formatExchange({ interface: point, from, to, host, connection, ...exchange }: UeExchange): string {
   const { request, response, note } = exchange
-  const tls = connection.tls ? `${connection.tls.version}, ${connection.tls.suite}` : 'no TLS'
+  const { version, suite, psk } = connection.tls ?? {}
+  const tls = connection.tls ? `${version}, ${suite}${psk ? ', by the bootstrapped key' : ''}` : 'no TLS'
   return [
     `* ${point}  ${from} -> ${to}  ${host} (${tls})`,
     ...message('>', `${request.method} ${request.target} HTTP/1.1`, request.headers, request.body, point === 'Ub'),

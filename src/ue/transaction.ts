@@ -1,58 +1,21 @@
-import { type EpochMs, toBase64, utf8 } from '../core/bytes.ts'
-import type { Qop } from '../core/digest.ts'
+import { toBase64, utf8 } from '../core/bytes.ts'
 import type { DigestChallenge } from '../core/digest-header.ts'
-import type { Btid, Fqdn } from '../core/identity.ts'
-import type { Secret } from '../core/secret.ts'
-import { type Answer, answerChallenge, checkProof, type Proof } from './answer.ts'
+import type { Btid } from '../core/identity.ts'
+import { type Answer, answerChallenge, checkProof } from './answer.ts'
 import { UeError } from './fault.ts'
-import { type HeaderList, headerValues, type UeConnection, type UeObserver, type UeResponseMessage } from './message.ts'
-import type { UeProfile } from './profile.ts'
-import type { HeldBootstrap, HeldNonce, StateStore, UeState } from './state.ts'
-import type { Outgoing, Sent, Transport } from './transport.ts'
+import type { HeaderList, Sent, UeConnection } from './message.ts'
+import type { HeldNonce, UeState } from './state.ts'
+import type { Outgoing } from './transport.ts'
 import { chooseQop, gbaChallenge } from './ua.ts'
-import { parseUeUrl, type UeUrl } from './url.ts'
-
-export interface UeRequestOptions {
-  /**
-   * They replace the UE's own of the same name; undefined leaves a field out. With an Authorization among them the UE
-   * adds none of its own and never retries.
-   */
-  readonly headers?:
-    | readonly (readonly [name: string, value: string | undefined])[]
-    | Record<string, string | undefined>
-  readonly body?: Uint8Array | string
-  /** In place of the profile's preference. */
-  readonly qop?: Qop
-  readonly intendedIdentity?: string
-  readonly signal?: AbortSignal
-}
-
-export interface UeResponse extends UeResponseMessage {
-  readonly connection: UeConnection
-  /** Whether the server proved that it knows the key. */
-  readonly rspauth: Proof['outcome']
-  /** First value of a field. */
-  header(name: string): string | undefined
-  text(): string
-}
-
-/** What the transactions of one UE share. */
-export interface UaContext {
-  readonly transport: Transport
-  readonly state: StateStore
-  readonly profile: UeProfile
-  readonly observer: UeObserver
-  readonly now: () => EpochMs
-  readonly randomBytes: (length: number) => Uint8Array
-  readonly rspauth: 'if-present' | 'require'
-  /** The last connection to each origin. */
-  readonly last: Map<string, UeConnection>
-  /** The bootstrap held, unless its time is over. */
-  readonly live: () => HeldBootstrap | undefined
-  readonly bootstrap: (signal?: AbortSignal) => Promise<HeldBootstrap>
-  /** @throws UeError SUITE_UNKNOWN */
-  readonly ksNaf: (held: HeldBootstrap, naf: Fqdn, connection: UeConnection) => Secret
-}
+import {
+  requestOf,
+  respond,
+  tell,
+  type UaContext,
+  type UaRequest,
+  type UeRequestOptions,
+  type UeResponse,
+} from './ua-request.ts'
 
 /** Unprotected, protected, after a bootstrap, and a stale nonce here and there: more is a loop. */
 const MAX_ROUNDS = 5
@@ -80,7 +43,7 @@ export async function transact(
   for (let round = 1; ; round++) {
     let protection: Protection | undefined
     const headers: Outgoing['headers'] = (connection) => {
-      protection = asked || profile.remembersNonce ? protect(context, request, connection) : undefined
+      protection = asked || context.protectsUnasked ? protect(context, request, connection) : undefined
       const plain = withheld ? withoutBody(request.plain) : request.plain
       return protection ? [...plain, ['Authorization', protection.authorization]] : plain
     }
@@ -124,17 +87,6 @@ function needsKey(
   // A stale nonce says that the key was right; and another transaction may have bootstrapped meanwhile.
   if (!protection || stale || current.btid !== protection.btid) return false
   return profile.bootstrapsOn === 'no-key' ? 'in vain' : true
-}
-
-/** A request as the caller wants it, before GBA. */
-interface UaRequest {
-  readonly url: UeUrl
-  readonly method: string
-  readonly body: Uint8Array
-  readonly plain: HeaderList
-  /** The caller brought credentials of its own. */
-  readonly authorised: boolean
-  readonly qop: Qop | undefined
 }
 
 interface Protection {
@@ -217,10 +169,6 @@ function noteOf(protection: Protection | undefined, { stale }: DigestChallenge, 
   return needed ? 'the key is refused: bootstrap anew' : 'the key has been replaced meanwhile'
 }
 
-function tell({ observer, now }: UaContext, { url }: UaRequest, sent: Sent, note: string): void {
-  observer({ from: 'UE', to: 'AP', interface: 'Ua', host: url.host, at: now(), ...sent, note })
-}
-
 type Nonces = UeState['nonces']
 
 /** A challenge that repeats the nonce held does not start its count again. */
@@ -255,39 +203,6 @@ function renewed(nonces: Nonces, origin: string, used: string, nextnonce: string
   })
 }
 
-function requestOf(profile: UeProfile, method: string, urlText: string, options: UeRequestOptions): UaRequest {
-  const { body: content = '', headers = [], qop, intendedIdentity } = options
-  const url = parseUeUrl(urlText)
-  const body = typeof content === 'string' ? utf8(content) : content
-  const given: readonly (readonly [string, string | undefined])[] = isList(headers) ? headers : Object.entries(headers)
-  const named = new Set(given.map(([name]) => name.toLowerCase()))
-  const bodiless = body.length === 0 && !['PUT', 'POST', 'PATCH'].includes(method)
-  const ours: (readonly [string, string | undefined])[] = [
-    ['Host', url.authority],
-    ['User-Agent', `${profile.userAgent} 3gpp-gba`],
-    ['Accept', '*/*'],
-    ...profile.headers,
-    ['X-3GPP-Intended-Identity', intendedIdentity && profile.formatIntendedIdentity(intendedIdentity)],
-    ['Content-Length', bodiless || named.has('transfer-encoding') ? undefined : String(body.length)],
-  ]
-  const plain = [...ours.filter(([name]) => !named.has(name.toLowerCase())), ...given].flatMap(
-    ([name, value]): [string, string][] => (value === undefined ? [] : [[name, value]]),
-  )
-  return { url, method, body, plain, authorised: named.has('authorization'), qop }
-}
-
 /** The same header for an empty body. */
 const withoutBody = (headers: HeaderList): HeaderList =>
   headers.map(([name, value]) => [name, name.toLowerCase() === 'content-length' ? '0' : value])
-
-const isList = <Item, Other>(value: readonly Item[] | Other): value is readonly Item[] => Array.isArray(value)
-
-function respond({ connection, response }: Sent, rspauth: Proof['outcome']): UeResponse {
-  return {
-    ...response,
-    connection,
-    rspauth,
-    header: (name) => headerValues(response.headers, name)[0],
-    text: () => Buffer.from(response.body).toString('utf8'),
-  }
-}

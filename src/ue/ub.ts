@@ -9,11 +9,11 @@ import { milenage } from '../core/milenage.ts'
 import type { Secret } from '../core/secret.ts'
 import { type Answer, answerChallenge, checkProof } from './answer.ts'
 import { UeError } from './fault.ts'
-import { type HeaderList, hasToken, headerValues, type UeObserver } from './message.ts'
+import { type HeaderList, hasToken, headerValues, type Sent, type UeObserver } from './message.ts'
 import type { UeProfile } from './profile.ts'
 import type { Sim } from './sim.ts'
 import type { HeldBootstrap, StateStore } from './state.ts'
-import type { Sent, Transport } from './transport.ts'
+import type { Transport } from './transport.ts'
 import type { UeUrl } from './url.ts'
 
 /** What one bootstrapping run works with. */

@@ -1,23 +1,32 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import https from 'node:https'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, type TestContext, test } from 'node:test'
-import { rootCertificates } from 'node:tls'
+import { rootCertificates, type TLSSocket } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { fromHex } from '../../src/core/bytes.ts'
+import type { Fqdn } from '../../src/core/identity.ts'
 import { type LabPki, makeLabPki } from '../../src/tls/issue.ts'
 import { peerTest } from '../support/peer.ts'
 import { shows, simText } from '../ue/card.ts'
 import { BSF, type FakeBsfOptions, type FakeNafOptions, fakeBsf, fakeNaf, NAF, SET_1 } from '../ue/fake-network.ts'
+import { pskNaf } from '../ue/psk-naf.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
+const ALICE = 'alice.example.com' as Fqdn
 let pki: LabPki
 before(async () => {
-  pki = await makeLabPki({ names: { bsf: [BSF], naf: [NAF], znClients: [] }, now: Date.now(), validDays: 1 })
+  pki = await makeLabPki({
+    names: { bsf: [BSF], naf: [NAF], znClients: [{ name: ALICE }] },
+    now: Date.now(),
+    validDays: 1,
+  })
 })
 
 /** Anybody's certificate: it has not signed the NAF's. */
@@ -168,6 +177,29 @@ describe('gba-proxy ue', () => {
     assert.equal((await raw([URL_])).code, 2)
   })
 
+  test('speaks the version of TLS it is told', async (t) => {
+    const { ue } = await lab(t)
+    assert.match((await ue(['-v', '--tls', '1.2', URL_])).stderr, /\(TLSv1\.2, TLS_ECDHE/)
+  })
+
+  for (const [tls, separator] of [
+    ['1.2', ';'],
+    ['1.3', ''],
+  ] as const) {
+    test(`comes in by its bootstrapped key in TLS ${tls}`, async (t) => {
+      const { ue, dir, bsf } = await lab(t)
+      const naf = await pskNaf({ sessions: bsf.sessions, credential: pki.ap })
+      t.after(() => naf.close())
+      writeFileSync(join(dir, 'alice.yaml'), simText({ bsf: bsf.port, naf: naf.port }))
+      for (let i = 0; i < 2; i++) {
+        const { code, stdout, stderr } = await ue(['-v', '--psk', '--psk-separator', separator, '--tls', tls, URL_])
+        assert.deepEqual([code, stdout], [0, 'content'], stderr)
+        assert.match(stderr, /by the bootstrapped key/)
+      }
+      assert.deepEqual([bsf.drawn(), naf.requests.map(({ door }) => door.kind)], [1, ['psk', 'psk']])
+    })
+  }
+
   describe('exits with', { concurrency: 6 }, () => {
     test('0 for any status, 22 for 400 and above with -f, and then prints no body', async (t) => {
       const { ue } = await lab(t, { naf: { answer: () => ({ status: 404, body: 'gone' }) } })
@@ -203,6 +235,15 @@ describe('gba-proxy ue', () => {
       ['a header with a line end', 2, {}, () => ['-H', 'a: b\r\nc: d', URL_]],
       ['a time that is none', 2, {}, () => ['-m', 'soon', URL_]],
       ['a connect rule that is none', 2, {}, () => ['--connect-to', 'a:b', URL_]],
+      ['two doors at once', 2, {}, () => ['--psk', '--cert', 'ca.pem', URL_]],
+      ['a key without a certificate', 2, {}, () => ['--key', 'ca.pem', URL_]],
+      ['a TLS version that is none', 2, {}, () => ['--tls', '1.1', URL_]],
+      ['a bootstrapped key without TLS', 2, {}, () => ['--psk', `http://${NAF}/`]],
+      ['a separator without an identity', 2, {}, () => ['--psk-separator', '.', URL_]],
+      ['a separator that is none', 2, {}, () => ['--psk', '--psk-separator', ',', URL_]],
+      ['an upgrade of what is TLS already', 2, {}, () => ['--upgrade', URL_]],
+      ['a curl line with a bootstrapped key', 2, {}, () => ['--print-curl', '--psk', URL_]],
+      ['a curl line with an upgrade', 2, {}, () => ['--print-curl', '--upgrade', `http://${NAF}/`]],
       ['a SIM file that is not there', 2, {}, () => ['--sim', 'carol.yaml', URL_]],
       ['a URL that is none', 3, {}, () => ['gopher://a/']],
       ['a BSF URL that is none', 3, {}, () => ['--bsf', 'bsf', URL_]],
@@ -214,6 +255,9 @@ describe('gba-proxy ue', () => {
       ['a server that is too slow', 28, { naf: { silent: true } }, () => ['-m', '0.4', URL_]],
       ['a server without TLS', 35, { plain: true }, () => [URL_]],
       ['a server that cuts the connection', 52, { naf: { drop: new Set(['/']) } }, () => [`https://${NAF}/`]],
+      ['a certificate of its own that is not there', 58, {}, () => ['--cert', 'nowhere.pem', URL_]],
+      ['a certificate of its own without a key', 58, {}, () => ['--cert', 'ca.pem', URL_]],
+      ['ciphers that are none', 59, {}, () => ['--ciphers', 'NONSENSE', URL_]],
       ['a certificate of another CA', 60, {}, file('x.pem', OTHER_CA, ['--cacert', 'x.pem', URL_])],
       ['a CA file that is not there', 77, {}, () => ['--cacert', 'nowhere.pem', URL_]],
       ['a BSF that refuses', 110, { bsf: { refuse: 403 } }, () => [URL_]],
@@ -228,6 +272,8 @@ describe('gba-proxy ue', () => {
       ],
       ['a realm of another host', 113, { naf: { realm: '3GPP-bootstrapping@evil.example' } }, () => [URL_]],
       ['a BSF that says something else', 114, { bsf: { info: '<x/>' } }, () => [URL_]],
+      ['a NAF that does not want its key', 116, {}, () => ['--psk', URL_]],
+      ['a NAF that does not change to TLS', 117, { plain: true }, () => ['--upgrade', `http://${NAF}/`]],
     ]
     for (const [what, code, setup, args] of cases) {
       test(`${code} for ${what}`, async (t) => {
@@ -257,4 +303,53 @@ describe('gba-proxy ue', () => {
       assert.equal(bsf.drawn(), 1)
     })
   }
+
+  describe('with a certificate of its own', () => {
+    const wantsOne = async (t: TestContext) => {
+      const { ue, dir, bsf } = await lab(t)
+      const { certificate, key } = pki.znClients[ALICE] ?? assert.fail()
+      const subjects: (string | undefined)[] = []
+      const options = { cert: pki.ap.certificate, key: pki.ap.key, ca: pki.ca.certificate, requestCert: true }
+      const server = https.createServer(options, (request, response) => {
+        subjects.push((request.socket as TLSSocket).getPeerX509Certificate()?.subject)
+        response.end('by certificate')
+      })
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      t.after(() => server.close())
+      const { port } = server.address() as AddressInfo
+      writeFileSync(join(dir, 'alice.yaml'), simText({ bsf: bsf.port, naf: port }, { caFile: 'ca.pem' }))
+      writeFileSync(join(dir, 'own.pem'), certificate)
+      writeFileSync(join(dir, 'own.key'), key)
+      writeFileSync(join(dir, 'both.pem'), certificate + key)
+      return { ue, dir, bsf, subjects }
+    }
+
+    test('it needs no bootstrap, be it in one file or in two', async (t) => {
+      const { ue, bsf, subjects } = await wantsOne(t)
+      for (const files of [
+        ['--cert', 'own.pem', '--key', 'own.key'],
+        ['-E', 'both.pem'],
+      ]) {
+        assert.deepEqual(await ue([...files, URL_]), { code: 0, stdout: 'by certificate', stderr: '' })
+        assert.match(subjects.pop() ?? '', /alice/)
+      }
+      assert.equal(bsf.requests.length, 0)
+    })
+
+    peerTest('it prints a curl line with the certificate, and without a key of GBA', ['curl', 'sh'], async (t) => {
+      const { ue, dir, bsf, subjects } = await wantsOne(t)
+      for (const files of [
+        ['--cert', 'own.pem', '--key', 'own.key', '--tls', '1.3', '--ciphers', 'TLS_AES_128_GCM_SHA256'],
+        ['--cert', 'both.pem', '--tls', '1.2', '--ciphers', 'ECDHE-RSA-AES128-GCM-SHA256'],
+      ]) {
+        const printed = await ue(['--print-curl', ...files, URL_])
+        assert.deepEqual([printed.code, printed.stderr], [0, ''])
+        assert.doesNotMatch(printed.stdout, /digest/)
+        assert.equal((await run('sh', ['-c', printed.stdout], dir)).stdout, 'by certificate', printed.stdout)
+        assert.match(subjects.pop() ?? '', /alice/)
+      }
+      assert.equal(bsf.requests.length, 0)
+    })
+  })
 })
