@@ -29,6 +29,7 @@ export function apPolicyOf(config: ApConfig, pseudonymKey: Secret): ApPolicy {
       pathPrefix: route.pathPrefix,
       appServer,
       methods: route.methods,
+      doors: route.doors,
       challenge: challengeOf({ ...config.challenge, ...route.challenge }),
       maxKeyAgeS: route.maxKeyAgeS === 0 ? undefined : route.maxKeyAgeS,
       policy: {
@@ -49,10 +50,11 @@ export function apPolicyOf(config: ApConfig, pseudonymKey: Secret): ApPolicy {
     const own = routesOf(fqdn, routes)
     const wanted = own.flatMap(({ policy: { gsids, gsTypes = [] } }) => [...gsids, ...gsTypes])
     const gsids = [...new Set(wanted)].sort((a, b) => a - b)
-    return [
-      fqdn,
-      { uaProtocolIds, challenge, anywhere: together([challenge, ...own.map((route) => route.challenge)]), gsids },
-    ]
+    const keyed = own.filter(({ doors }) => doors.includes('psk'))
+    const methods = [...new Set(keyed.flatMap((route) => route.challenge.methods))]
+    const anywhere = together([challenge, ...own.map((route) => route.challenge)])
+    const psk = methods.length > 0 ? { challenge: { ...challenge, methods: nonEmpty(methods) }, gsids } : undefined
+    return [fqdn, { uaProtocolIds, challenge, anywhere, gsids, psk }]
   })
   return { nafs: new Map(nafs), routes, appServers, tolerances }
 }
@@ -68,15 +70,20 @@ function together(challenges: readonly ChallengePolicy[]): OfferedAnywhere {
 }
 
 /**
- * The same for the listener without TLS: one identifier, and the qualities of protection that are allowed there. A route
- * that wants bodies covered even within TLS wants it there too.
+ * The same for the listener without TLS: one identifier, one door, and the qualities of protection that are allowed
+ * there. A route that wants bodies covered even within TLS wants it there too; one that is closed to bootstrapped keys
+ * in Digest is closed.
  */
 export function plainPolicyOf(policy: ApPolicy, qop: ChallengePolicy['qop']): ApPolicy {
   const plain = (challenge: ChallengePolicy): ChallengePolicy => ({
     ...challenge,
     qop: challenge.qop.includes('auth') ? qop : ['auth-int'],
   })
-  const routes = policy.routes.map((route) => ({ ...route, challenge: plain(route.challenge) }))
+  const routes = policy.routes.map((route) => ({
+    ...route,
+    challenge: plain(route.challenge),
+    doors: route.doors.filter((door) => door === 'digest'),
+  }))
   return {
     ...policy,
     nafs: new Map(

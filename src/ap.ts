@@ -1,16 +1,16 @@
-import type { TLSSocket } from 'node:tls'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EpochMs } from './core/bytes.ts'
 import { headerValues, productTokens } from './core/headers.ts'
 import type { Fqdn } from './core/identity.ts'
 import { parseIdentityHeader } from './core/identity-header.ts'
-import { type UaProtocolId, uaProtocolIdOfSuite } from './core/naf-id.ts'
+import type { UaProtocolId } from './core/naf-id.ts'
 import type { Tolerances } from './core/tolerances.ts'
 import { type FaultCode, GbaError, PROBLEM_JSON, problemOf } from './errors.ts'
 import type { Audit } from './observe/audit.ts'
 import {
   type AppServer,
   type Arrival,
+  type Connection,
   type Naf,
   type Passage,
   type Permission,
@@ -19,8 +19,8 @@ import {
 } from './passage.ts'
 import type { AccessLog } from './store/store.ts'
 import { addressedNaf } from './ua/addressed-naf.ts'
-import type { Authenticated, Authenticator } from './ua/authenticate.ts'
-import { saysGba } from './ua/challenge.ts'
+import type { Authenticated } from './ua/authenticated.ts'
+import type { DoorPolicy, Doors, Knock } from './ua/doors.ts'
 import { mustRebootstrap, type ProvenBootstrap, type RebootstrapDemands } from './ua/rebootstrap.ts'
 import { requireTolerated } from './ua/verify.ts'
 import {
@@ -43,10 +43,13 @@ export interface ApOptions {
   readonly routes: readonly Route[]
   readonly appServers: readonly AppServer[]
   readonly tolerances: Tolerances
-  readonly authenticator: Authenticator
-  /** Without TLS there is no SNI, and the digest uri may say http. */
+  readonly doors: Doors
+  /** What is known of the connection that a request came on. @throws GbaError UA_FRONT_SILENT */
+  readonly connectionOf: (request: FastifyRequest) => Connection
+  /** Header fields without those that a front may have written for us: no application server is told by them. */
+  readonly withoutFront: (raw: readonly string[]) => readonly string[]
+  /** Without TLS the digest uri may say http. */
   readonly scheme: 'https' | 'http'
-  readonly requireToken: boolean
   readonly headerCount: number
   readonly authIntAnswerBytes: number
   readonly audit: Audit
@@ -63,7 +66,7 @@ export interface ApOptions {
  * @see 3GPP TS 24.109 clause 7 (Rel-17)
  */
 export default async function ap(scope: FastifyInstance, options: ApOptions) {
-  const { authenticator, audit, now } = options
+  const { audit, doors, now } = options
   const ways = upstreams(options.appServers)
 
   scope.decorateRequest('passage')
@@ -78,30 +81,33 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     const passage: Passage = {}
     request.passage = passage
     reply.header('server', 'gba-proxy 3gpp-gba')
-    passage.naf = addressedNaf(sniOf(request), headerValues(request.raw.rawHeaders, 'host'), options.nafs)
+    const connection = options.connectionOf(request)
+    passage.connection = connection
+    passage.naf = addressedNaf(connection.serverName, headerValues(request.raw.rawHeaders, 'host'), options.nafs)
+    // The whole server is meant, of which there is nothing to tell: clients send it to upgrade a connection.
+    if (request.method === 'OPTIONS' && request.originalUrl === '*') return reply.code(204).send()
     const arrival = arrive(request, passage.naf)
     passage.arrival = arrival
-    const { naf, route } = arrival
-    const policy = { ...naf, challenge: route.challenge }
-    const uaRequest = { ...uaRequestOf(request, arrival), scheme: options.scheme }
-    const examined = await authenticator.examine(uaRequest, policy, idsOf(request, naf))
-    passage.examined = examined
+    const knock = knockOf(request, arrival, connection)
+    const policy = doorPolicyOf(arrival)
+    passage.door = doors.choose(knock, policy)
+    passage.attempt = await doors.enter(passage.door, knock, policy)
     // Who is not authenticated gets no body read, where the response does not cover it.
-    if (examined.needsBody) return
-    passage.authenticated = await authenticator.verify(examined, NO_BODY, renewalOn(route))
+    if (passage.attempt.needsBody) return
+    passage.authenticated = await passage.attempt.verify(NO_BODY, renewalOn(arrival.route))
     passage.permission = permit(request, arrival, passage.authenticated)
   })
 
   scope.addHook('preHandler', async (request, reply) => {
     const { passage } = request
-    const { arrival, examined } = passage
-    if (!arrival || !examined) throw new TypeError('a request that never arrived')
+    const { arrival, attempt } = passage
+    if (!arrival || !attempt) throw new TypeError('a request that never arrived')
     const body = Buffer.isBuffer(request.body) ? request.body : undefined
-    passage.authenticated ??= await authenticator.verify(examined, body ?? NO_BODY, renewalOn(arrival.route))
+    passage.authenticated ??= await attempt.verify(body ?? NO_BODY, renewalOn(arrival.route))
     passage.permission ??= permit(request, arrival, passage.authenticated)
     if (isOurs(arrival.uri)) return sendAccessLog(request, reply, arrival.uri, passage.authenticated)
     passage.forwarding = {
-      ...rewrite(request, arrival, passage.permission.grant, body),
+      ...rewrite(request, options.withoutFront(request.raw.rawHeaders), arrival, passage.permission.grant, body),
       onAnswer: (status) => {
         leaveEntry(request, status)
         audit.record('ut.forwarded', { ...recordOf(request, now()), status })
@@ -115,7 +121,7 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
       if (!forwarding) throw new TypeError('a request that nobody permitted')
       return forwarding
     },
-    authenticationInfo: ({ passage }, body) => passage.authenticated?.authenticationInfo(body) ?? '',
+    authenticationInfo: ({ passage }, body) => passage.authenticated?.authenticationInfo(body),
     coversBody: ({ passage }) => passage.authenticated?.coversBody ?? false,
     authIntAnswerBytes: options.authIntAnswerBytes,
   })
@@ -151,7 +157,9 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     const { status, headers, body } = answerAccessLog(owner, entries, { ifMatch, ifNoneMatch })
     audit.record('ut.log-read', { ...recordOf(request, now()), status })
     const sent = request.method === 'HEAD' ? NO_BODY : body
-    reply.code(status).headers(headers).header('authentication-info', who.authenticationInfo(sent))
+    const proof = who.authenticationInfo(sent)
+    reply.code(status).headers(headers)
+    if (proof !== undefined) reply.header('authentication-info', proof)
     return status === 200 ? reply.send(Buffer.from(body)) : reply.send()
   }
 
@@ -187,11 +195,19 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     const methods = isOurs(uri) ? ACCESS_LOG_METHODS : route.methods
     request.passage.methods = methods
     if (!methods.includes(request.method)) throw new GbaError('UT_METHOD_NOT_ALLOWED', request.method)
-    const knocks = headerValues(raw.rawHeaders, 'authorization').length === 0
-    if (options.requireToken && knocks && !saysGba(tokensOf(request), route.challenge)) {
-      throw new GbaError('UA_TOKEN_MISSING', 'no Authorization, and no GBA token in User-Agent')
-    }
     return { at: now(), nafFqdn, naf, route, uri }
+  }
+
+  function knockOf(request: FastifyRequest, { nafFqdn, naf }: Arrival, connection: Connection): Knock {
+    const { method, originalUrl: target, raw } = request
+    const authorization = headerValues(raw.rawHeaders, 'authorization')
+    return {
+      request: { method, target, nafFqdn, authorization, scheme: options.scheme },
+      tokens: tokensOf(request),
+      uaProtocolIds: idsOf(connection, naf),
+      psk: connection.psk,
+      certificate: connection.certificate,
+    }
   }
 
   function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply) {
@@ -203,18 +219,20 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
       code: fault.code,
       detail: fault.message,
       status,
-      source: request.ip,
+      source: request.passage?.connection?.source ?? request.ip,
     })
     if (fault.fault.by === 'us' && status >= 500) request.log.error({ err: error, code: fault.code }, 'ut.failed')
     // What an application server said of its answer is not true of this one.
     for (const name of Object.keys(reply.getHeaders())) if (!OURS.has(name)) reply.removeHeader(name)
-    const { naf, arrival } = request.passage ?? {}
+    const { naf, arrival, door } = request.passage ?? {}
     // Whoever framed a request oddly is not trusted to know where it ends.
     if (fault.code === 'UT_REQUEST_MALFORMED') reply.header('connection', 'close')
     if (status === 401 && naf) {
-      const stale = STALE.has(fault.code)
-      const challenge = arrival?.route.challenge ?? naf.naf.challenge
-      reply.header('www-authenticate', authenticator.challenge(naf.nafFqdn, challenge, tokensOf(request), stale))
+      const policy: DoorPolicy = arrival ? doorPolicyOf(arrival) : { ...naf.naf, doors: ['digest'], services: [] }
+      const refused = { through: door, stale: STALE.has(fault.code) }
+      reply.header('www-authenticate', doors.challenge(naf.nafFqdn, policy, tokensOf(request), refused))
+      // The connection stands on a key that is no longer good.
+      if (door === 'psk') reply.header('connection', 'close')
     }
     if (status === 405) reply.header('allow', (request.passage?.methods ?? ALL_METHODS).join(', '))
     if (status === 503) reply.header('retry-after', '5')
@@ -223,7 +241,8 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     const { authenticated } = request.passage ?? {}
     if (authenticated && status !== 401) {
       const sent = request.method === 'HEAD' ? NO_BODY : body
-      reply.header('authentication-info', authenticated.authenticationInfo(sent))
+      const proof = authenticated.authenticationInfo(sent)
+      if (proof !== undefined) reply.header('authentication-info', proof)
     }
     return reply.code(status).header('content-type', PROBLEM_JSON).send(body)
   }
@@ -239,10 +258,16 @@ const OURS: ReadonlySet<string> = new Set(['server', 'connection'])
 const STALE: ReadonlySet<FaultCode> = new Set(['UA_NONCE_AGED', 'UA_NONCE_FORGOTTEN', 'UA_OFFERED_ELSEWHERE'])
 
 /** Rewrite: from what is permitted to what exactly is sent. */
-function rewrite(request: FastifyRequest, arrival: Arrival, grant: Grant, body: Buffer | undefined): Forwarding {
+function rewrite(
+  request: FastifyRequest,
+  fields: readonly string[],
+  arrival: Arrival,
+  grant: Grant,
+  body: Buffer | undefined,
+): Forwarding {
   const { nafFqdn, route } = arrival
   const contentLength = body?.length ?? emptyBodyOf(request.method)
-  const headers = outgoingHeaders(request.raw.rawHeaders, grant, route.appServer, {
+  const headers = outgoingHeaders(fields, grant, route.appServer, {
     ...(contentLength !== undefined && { contentLength }),
     host: headerValues(request.raw.rawHeaders, 'host')[0] ?? nafFqdn,
     requestId: request.id,
@@ -250,24 +275,20 @@ function rewrite(request: FastifyRequest, arrival: Arrival, grant: Grant, body: 
   return { grant, headers, body }
 }
 
-function sniOf(request: FastifyRequest): string | undefined {
-  const { servername } = request.raw.socket as TLSSocket
-  return typeof servername === 'string' && servername !== '' ? servername : undefined
-}
-
-function idsOf(request: FastifyRequest, { uaProtocolIds }: Naf): UaProtocolId[] {
-  const suite = uaProtocolIdOfSuite((request.raw.socket as TLSSocket).getCipher?.()?.standardName ?? '')
-  return uaProtocolIds.flatMap((id) => (id === 'tls-suite' ? (suite ?? []) : id))
+function idsOf({ suiteId }: Connection, { uaProtocolIds }: Naf): UaProtocolId[] {
+  return uaProtocolIds.flatMap((id) => (id === 'tls-suite' ? (suiteId ?? []) : id))
 }
 
 function tokensOf(request: FastifyRequest): ReadonlySet<string> {
   return productTokens(headerValues(request.raw.rawHeaders, 'user-agent').join(' '))
 }
 
-function uaRequestOf(request: FastifyRequest, { nafFqdn }: Arrival) {
-  const authorization = headerValues(request.raw.rawHeaders, 'authorization')
-  return { method: request.method, target: request.originalUrl, nafFqdn, authorization }
-}
+const doorPolicyOf = ({ naf, route }: Arrival): DoorPolicy => ({
+  ...naf,
+  challenge: route.challenge,
+  doors: route.doors,
+  services: route.policy.gsids,
+})
 
 /** A body that most servers do not expect, and so might take for the next request. */
 function checkBody({ method, raw }: FastifyRequest): void {

@@ -1,24 +1,22 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
-import type { TlsOptions } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
-import ap, { type ApOptions } from './ap.ts'
-import { type ApPolicy, apPolicyOf, nonEmpty, plainPolicyOf } from './ap-policy.ts'
+import type { ApListener, Listening } from './ap-listeners.ts'
+import { nonEmpty } from './ap-policy.ts'
+import { type ApServers, apServers } from './ap-servers.ts'
 import { createAs } from './as/server.ts'
 import type { ApConfig, BsfConfig, Config, HssConfig, ZnServerConfig } from './config/schema.ts'
 import type { EpochMs } from './core/bytes.ts'
 import { auc } from './hss/auc.ts'
-import { loadSubscribers } from './hss/subscribers.ts'
+import { settingsFrom } from './hss/settings.ts'
+import { loadSubscribers, type Subscribers } from './hss/subscribers.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
 import { createLog, type Logger, openLogFile, pseudonymiser } from './observe/log.ts'
-import { boundStop, createServer } from './server.ts'
+import { boundStop, createServer, unborn } from './server.ts'
 import { openState, type State } from './state.ts'
 import { memoryOnceStore } from './store/memory.ts'
-import { clientTlsOptions, mutualTlsOptions, serverTlsOptions, upstreamTlsOptions } from './tls/listener.ts'
-import { authenticator } from './ua/authenticate.ts'
-import { type DemandFile, followDemands } from './ua/demand-file.ts'
-import { NO_DEMANDS } from './ua/rebootstrap.ts'
+import { clientTlsOptions, mutualTlsOptions } from './tls/listener.ts'
 import type { PendingChallenge } from './ub/bootstrap.ts'
 import ub from './ub/plugin.ts'
 import type { AvSource } from './zh/port.ts'
@@ -26,10 +24,9 @@ import { cachedKeySource, type KeyCache } from './zn/cache.ts'
 import { httpKeySource } from './zn/http.ts'
 import { localKeySource } from './zn/local.ts'
 import zn from './zn/plugin.ts'
-import type { KeySource } from './zn/port.ts'
 
 /** Listeners by what speaks there. */
-export type Listener = 'ub' | 'zn' | 'ap' | 'plainUa' | 'as'
+export type Listener = 'ub' | 'zn' | 'as' | ApListener
 
 export interface App {
   /** Where each listener really is: port 0 in the configuration is any free port. */
@@ -37,6 +34,8 @@ export interface App {
   readonly audit: Audit
   /** Opens the audit file anew, after it was moved away. */
   reopenLogs(): void
+  /** Reads certificates, keys and what belongs to them now. @returns whether what they say is in use */
+  reload(): boolean
   close(): Promise<void>
 }
 
@@ -58,8 +57,6 @@ interface Parts {
   readonly now: () => EpochMs
   readonly avSource: AvSource | undefined
 }
-
-type Listening = [Listener, FastifyInstance, { readonly host: string; readonly port: number }]
 
 const EXPIRY_SWEEP_MS = 60_000
 
@@ -87,25 +84,28 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     },
   }
   const parts: Parts = { config, state, log: logger, audit, now, avSource }
-  const servers: Listening[] = []
-  let demands: DemandFile | undefined
+  const servers: Listening<Listener>[] = []
+  let proxy: ApServers | undefined
   const keys = keySourceOf(parts)
   const close = async () => {
     await Promise.all(servers.map(([, server]) => server.close()))
     await keys?.close?.()
-    demands?.close()
+    proxy?.close()
     await state.close()
     auditFile?.end()
   }
   try {
+    const subscribers = config.hss && (await subscribersOf(config.hss))
     if (config.bsf) {
-      servers.push(['ub', await ubServer(parts, config.bsf), config.bsf.ub])
+      servers.push(['ub', await ubServer(parts, config.bsf, subscribers), config.bsf.ub])
       if (config.bsf.zn) servers.push(['zn', await znServer(parts, config.bsf.zn), config.bsf.zn])
     }
     if (config.as) servers.push(['as', asServer(parts, config.as), config.as])
     if (config.ap && keys) {
-      demands = demandsOf(config.ap, logger)
-      servers.push(...(await apServers(parts, config.ap, keys, demands)))
+      const settingsOf = subscribers && settingsFrom(subscribers)
+      const longestKeyS = config.bsf?.keyLifetimeS ?? Number.POSITIVE_INFINITY
+      proxy = await apServers({ ...parts, keys, settingsOf, longestKeyS }, config.ap)
+      servers.push(...proxy.servers)
     }
     for (const [, server, { host, port }] of servers)
       await server.listen({ host, port, listenTextResolver: () => 'server.listening' })
@@ -115,6 +115,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   }
   const sweep = setInterval(() => {
     keys?.sweep()
+    proxy?.sweep()
     for (const store of [state.bootstraps, state.accessLog]) {
       store?.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
     }
@@ -126,6 +127,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     ),
     audit,
     reopenLogs: () => auditFile?.reopen(),
+    reload: () => proxy?.reload() ?? true,
     close: async () => {
       clearInterval(sweep)
       await close()
@@ -133,7 +135,11 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   }
 }
 
-async function ubServer({ config, state, log, audit, now, avSource }: Parts, bsf: BsfConfig): Promise<FastifyInstance> {
+async function ubServer(
+  { config, state, log, audit, now, avSource }: Parts,
+  bsf: BsfConfig,
+  subscribers: Subscribers | undefined,
+): Promise<FastifyInstance> {
   const limits = { ...SMALL_LIMITS, ...bsf.ub }
   const server = createServer({ log, limits, onRefused: unborn(audit, 'ub.refused') })
   const challenges = memoryOnceStore<PendingChallenge>({ maxEntries: bsf.ub.maxPendingChallenges, clock: now })
@@ -142,7 +148,7 @@ async function ubServer({ config, state, log, audit, now, avSource }: Parts, bsf
     keyLifetimeS: bsf.keyLifetimeS,
     challengeLifetimeS: bsf.challengeLifetimeS,
     tmpi: bsf.tmpi,
-    avSource: avSource ?? (await avSourceOf(config.hss, state)),
+    avSource: avSource ?? avSourceOf(config.hss, subscribers, state),
     challenges,
     bootstraps: state.bootstraps,
     audit,
@@ -152,9 +158,11 @@ async function ubServer({ config, state, log, audit, now, avSource }: Parts, bsf
   return server
 }
 
-async function avSourceOf(hss: HssConfig | undefined, { sqns }: State): Promise<AvSource> {
-  if (!hss) throw new TypeError('a local Zh without an HSS')
-  const subscribers = loadSubscribers(await readFile(hss.subscribersFile, 'utf8'), hss.subscribersFile)
+const subscribersOf = async ({ subscribersFile }: HssConfig): Promise<Subscribers> =>
+  loadSubscribers(await readFile(subscribersFile, 'utf8'), subscribersFile)
+
+function avSourceOf(hss: HssConfig | undefined, subscribers: Subscribers | undefined, { sqns }: State): AvSource {
+  if (!hss || !subscribers) throw new TypeError('a local Zh without an HSS')
   return auc({ subscribers, sqnStore: sqns, randomBytes, ind: hss.ind })
 }
 
@@ -170,74 +178,6 @@ function asServer({ state, log }: Parts, as: NonNullable<Config['as']>): Fastify
   const server = createAs({ documents: state.documents, xcapRoot: as.xcapRoot, log, bodyLimit: as.bodyBytes })
   boundStop(server)
   return server
-}
-
-/** The proxy over TLS, and without where a conformance set-up asks for it: one authenticator, one set of rules. */
-async function apServers(
-  parts: Parts,
-  config: ApConfig,
-  keys: KeySource,
-  demands: DemandFile | undefined,
-): Promise<Listening[]> {
-  const { state, log, audit, now } = parts
-  const policy = policyWithTls(config, parts)
-  const common = {
-    authenticator: authenticator({
-      keys,
-      ledger: state.ledger,
-      nonces: { key: state.nonceKey, lifetimeMs: config.challenge.nonceLifetimeS * 1000 },
-      now,
-      randomBytes,
-      tolerances: policy.tolerances,
-      maxRemembered: config.zn.maxEntries,
-    }),
-    requireToken: config.challenge.requireToken,
-    headerCount: config.limits.headerCount,
-    authIntAnswerBytes: config.limits.authIntAnswerBytes,
-    audit,
-    accessLog: state.accessLog,
-    demands: () => demands?.current() ?? NO_DEMANDS,
-    // A BSF of another host has another clock, and may tell whole seconds.
-    clockSkewMs: config.zn.adapter === 'local' ? 0 : 5_000,
-    now,
-  }
-  const listening = async (place: Listening[0], at: Listening[2], options: ApOptions, tls?: TlsOptions) => {
-    const server = createServer({ log, limits: config.limits, tls, onRefused: unborn(audit, 'ut.refused') })
-    await server.register(ap, options)
-    return [place, server, at] satisfies Listening
-  }
-  const tls = serverTlsOptions(config.tls, warning(log), config.tls.profile)
-  const servers = [await listening('ap', config, { ...common, ...policy, scheme: 'https' }, tls)]
-  const plain = config.insecurePlainUa
-  if (plain) {
-    log.warn({ setting: 'ap.insecurePlainUa', port: plain.port }, 'ua.without-tls')
-    const options = { ...common, ...plainPolicyOf(policy, nonEmpty(plain.qop)), scheme: 'http' as const }
-    servers.push(await listening('plainUa', plain, options))
-  }
-  return servers
-}
-
-/** The policy, with the TLS side of each application server that has one. */
-function policyWithTls(config: ApConfig, { state, log }: Parts): ApPolicy {
-  const policy = apPolicyOf(config, state.appServerPseudonymKey)
-  const secured = new Map(
-    config.appServers
-      .filter(({ url }) => url.startsWith('https:'))
-      .map(({ servername, ...server }) => [
-        server.name,
-        { ...upstreamTlsOptions(server, warning(log)), ...(servername !== '' && { servername }) },
-      ]),
-  )
-  const appServers = policy.appServers.map((server) => {
-    const tls = secured.get(server.name)
-    return tls ? { ...server, tls } : server
-  })
-  return { ...policy, appServers }
-}
-
-function demandsOf({ rebootstrapFile }: ApConfig, log: Logger): DemandFile | undefined {
-  if (rebootstrapFile === '') return undefined
-  return followDemands(rebootstrapFile, (error) => log.error({ err: error }, 'ap.rebootstrap-file-refused'))
 }
 
 function keySourceOf({ config, state, log, audit, now }: Parts): KeyCache | undefined {
@@ -291,8 +231,3 @@ const SMALL_LIMITS = {
 }
 
 const warning = (log: Logger) => (file: string, detail: string) => log.warn({ file, detail }, 'tls.warning')
-
-const unborn =
-  (audit: Audit, event: 'ub.refused' | 'zn.refused' | 'ut.refused') =>
-  (code: Parameters<Audit['record']>[1]['code'], requestId: string, status: number) =>
-    audit.record(event, { ...(code && { code }), requestId, status })

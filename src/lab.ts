@@ -133,7 +133,7 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
         tls: { certificateFile: join(certs, 'ap.pem'), keyFile: join(certs, 'ap.key') },
         nafs: [{ fqdn: LAB_NAF }, { fqdn: LAB_SECOND_NAF }],
         appServers: [{ name: 'lab', url: `http://${host}:${ports.as}` }],
-        routes: [{ appServer: 'lab' }],
+        routes: [{ appServer: 'lab', doors: ['psk', 'digest'] }],
         ...overrides.ap,
         // The lab shows both qualities of protection; its UEs read a list.
         challenge: { qop: ['auth', 'auth-int'], ...overrides.ap?.challenge },

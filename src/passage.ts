@@ -4,8 +4,12 @@ import type { Fqdn } from './core/identity.ts'
 import type { UaProtocolId } from './core/naf-id.ts'
 import type { ToleranceName } from './core/tolerances.ts'
 import type { AuditRecord } from './observe/audit.ts'
-import type { Authenticated, Examined, NafPolicy } from './ua/authenticate.ts'
+import type { NafPolicy } from './ua/authenticate.ts'
+import type { Attempt, Authenticated } from './ua/authenticated.ts'
+import type { PeerCertificate } from './ua/certificate.ts'
 import type { ChallengePolicy } from './ua/challenge.ts'
+import type { DoorName } from './ua/door.ts'
+import type { PskPeer } from './ua/psk.ts'
 import type { Grant, RoutePolicy } from './ut/authorise.ts'
 import type { AppServerPolicy } from './ut/headers.ts'
 import type { RouteMatch } from './ut/routes.ts'
@@ -14,11 +18,15 @@ import type { XcapUri } from './ut/xcap-uri.ts'
 
 /** One host name that UEs address. */
 export interface Naf extends NafPolicy {
+  /** What its routes with the door psk ask for together; undefined: none opens it. */
+  readonly psk: NafPolicy | undefined
   /** Tried in this order; `tls-suite` stands for the identifier of the connection's cipher suite. */
   readonly uaProtocolIds: readonly (UaProtocolId | 'tls-suite')[]
 }
 
 export interface Route extends RouteMatch {
+  /** Ways to prove who one is that it opens, in order of preference: at least one. */
+  readonly doors: readonly DoorName[]
   readonly appServer: AppServer
   readonly methods: readonly string[]
   readonly challenge: ChallengePolicy
@@ -29,6 +37,19 @@ export interface Route extends RouteMatch {
 
 export interface AppServer extends Upstream, AppServerPolicy {
   readonly xcapRoot: string
+}
+
+/** What the connection of a request tells: by its TLS, or by the word of the front that ended that. */
+export interface Connection {
+  /** Where the UE is. */
+  readonly source: string
+  readonly serverName: string | undefined
+  /** Identifier that goes with the cipher suite; undefined without TLS and for a suite without a code. */
+  readonly suiteId: UaProtocolId | undefined
+  /** Who holds the key that the connection stands on. */
+  readonly psk?: PskPeer
+  /** The client's certificate; `refused`: it showed one that is not good. */
+  readonly certificate?: PeerCertificate | 'refused'
 }
 
 /** What is known of a request before anybody is authenticated. */
@@ -48,11 +69,13 @@ export interface Permission {
 
 /** How far one request has come. Each step needs the one before. */
 export interface Passage {
+  connection?: Connection
   naf?: { readonly nafFqdn: Fqdn; readonly naf: Naf }
   /** Those of the resource, once it is known. */
   methods?: readonly string[]
   arrival?: Arrival
-  examined?: Examined
+  door?: DoorName
+  attempt?: Attempt
   authenticated?: Authenticated
   permission?: Permission
   forwarding?: Forwarding
@@ -68,14 +91,15 @@ declare module 'fastify' {
 
 /** What the audit is told of a request, as far as it came. */
 export function recordOf(request: FastifyRequest, at: EpochMs): AuditRecord {
-  const { arrival, authenticated, examined, permission } = request.passage ?? {}
+  const { arrival, attempt, authenticated, door, permission } = request.passage ?? {}
   const tolerances = [...(authenticated?.tolerances ?? []), ...(permission?.tolerances ?? [])]
-  const btid = authenticated?.btid ?? examined?.presented.btid
+  const btid = authenticated?.btid ?? attempt?.btid
   return {
     requestId: request.id,
     step: stepOf(request.passage ?? {}),
     method: request.method,
-    ...(examined && !authenticated && { uaProtocolIds: examined.candidates }),
+    ...(door && { door }),
+    ...(attempt?.uaProtocolIds && !authenticated && { uaProtocolIds: attempt.uaProtocolIds }),
     ...(arrival && {
       naf: arrival.nafFqdn,
       auid: arrival.uri.auid,
@@ -86,7 +110,7 @@ export function recordOf(request: FastifyRequest, at: EpochMs): AuditRecord {
     }),
     ...(btid && { btid }),
     ...(authenticated?.impi && { impi: authenticated.impi }),
-    ...(authenticated && { uaProtocolId: authenticated.uaProtocolId }),
+    ...(authenticated?.uaProtocolId && { uaProtocolId: authenticated.uaProtocolId }),
     ...(permission && { impus: permission.grant.assertedIdentities }),
     ...(tolerances.length > 0 && { tolerances }),
   }

@@ -11,6 +11,7 @@ import Fastify, {
 } from 'fastify'
 import { headerValues } from './core/headers.ts'
 import { type FaultCode, PROBLEM_JSON, problemOf } from './errors.ts'
+import type { Audit } from './observe/audit.ts'
 
 /** Bounds that hold before a request is a request. */
 export interface ServerLimits {
@@ -40,12 +41,16 @@ export function createServer({ log, limits, tls, onRefused }: ServerOptions): Fa
     // Node's own answer to a request without Host says nothing that could be found in a log: see checkFraming.
     requireHostHeader: false,
   }
+  const told = new WeakSet<Socket>()
   const refuse = (socket: Socket, code: FaultCode, status: number) => {
+    // The rest of what is refused comes here again, while the answer is on its way.
+    if (told.has(socket)) return
     // Who was told already, or is in the midst of an answer, would take these octets for something else.
     if (!socket.writable || isAnswering(socket)) {
       socket.destroy()
       return
     }
+    told.add(socket)
     const requestId = randomUUID()
     onRefused?.(code, requestId, status)
     const body = JSON.stringify(problemOf(status, requestId))
@@ -53,6 +58,8 @@ export function createServer({ log, limits, tls, onRefused }: ServerOptions): Fa
       `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_JSON}\r\n` +
         `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
     )
+    // What it still sends is read away, or closing would reset our answer away.
+    socket.resume()
     // A peer that neither reads nor closes keeps no connection.
     const linger = setTimeout(() => socket.destroy(), LINGER_MS)
     socket.once('close', () => clearTimeout(linger))
@@ -95,6 +102,12 @@ export function createServer({ log, limits, tls, onRefused }: ServerOptions): Fa
   return server
 }
 
+/** The record of what never became a request. */
+export const unborn =
+  (audit: Audit, event: 'ub.refused' | 'zn.refused' | 'ut.refused'): NonNullable<ServerOptions['onRefused']> =>
+  (code, requestId, status) =>
+    audit.record(event, { code, requestId, status })
+
 /** How long a refused peer has to take its answer and close. */
 const LINGER_MS = 1000
 
@@ -116,7 +129,7 @@ function malformed(detail: string): never {
 }
 
 /** Whether a response has begun on this connection: Node keeps it there, and asks the same before it answers itself. */
-function isAnswering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
+export function isAnswering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
   return socket._httpMessage?.headersSent === true
 }
 
@@ -131,7 +144,7 @@ export function boundStop(server: FastifyInstance): void {
 }
 
 /** How long requests in flight have to finish when the process is asked to stop. */
-const STOP_GRACE_MS = 8_000
+export const STOP_GRACE_MS = 8_000
 
 const CLIENT_ERRORS: Readonly<Record<string, readonly [FaultCode, number]>> = {
   HPE_HEADER_OVERFLOW: ['UT_HEADERS_TOO_LARGE', 431],

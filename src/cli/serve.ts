@@ -11,7 +11,8 @@ export const command: Command = {
   usage: `usage: gba-proxy serve --config FILE
 
 Starts every role the configuration has (ap, bsf, hss, as), or none. Logs and audit records are JSON lines on
-standard output; SIGHUP opens log.auditFile anew. SIGTERM and SIGINT stop it: requests in flight are finished first.
+standard output. SIGHUP opens log.auditFile anew and reads certificates, keys and CRLs again (which happens by itself
+within seconds of a change, too). SIGTERM and SIGINT stop it: requests in flight are finished first.
 
   -c, --config FILE   the configuration (YAML); 'gba-proxy check' gives a verdict without starting
 
@@ -26,10 +27,13 @@ Exit code: 0 stopped as asked, 1 could not start, 2 the configuration or the com
     const roles = ROLES.filter((role) => config[role])
     const places = Object.entries(app.addresses).map(([name, { host, port }]) => `${name} ${host}:${port}`)
     stderr.write(`gba-proxy: ${roles.join(', ')} up; ${places.join(', ')}\n`)
-    const reopen = () => app.reopenLogs()
-    process.on('SIGHUP', reopen)
+    const hangUp = () => {
+      app.reopenLogs()
+      app.reload()
+    }
+    process.on('SIGHUP', hangUp)
     await stopped(signal)
-    process.off('SIGHUP', reopen)
+    process.off('SIGHUP', hangUp)
     await app.close()
     return 0
   },

@@ -9,7 +9,7 @@ export function crossChecks(config: Config): Finding[] {
   return [
     ...roles(config),
     ...(bsf ? bsfChecks(bsf) : []),
-    ...(ap ? [...znClient(ap, bsf), ...appServers(ap), ...routes(ap), ...apNames(ap)] : []),
+    ...(ap ? [...znClient(ap, bsf), ...appServers(ap), ...routes(ap), ...doors(ap, config), ...apNames(ap)] : []),
     ...listeners(config),
   ]
 }
@@ -134,6 +134,29 @@ function routes(ap: ApConfig): Finding[] {
   return findings
 }
 
+/** A door that a route opens has to be there. */
+function doors(ap: ApConfig, { bsf, hss }: Config): Finding[] {
+  const findings: Finding[] = []
+  const missing = (i: number, door: string, detail: string) =>
+    findings.push({ path: ['ap', 'routes', i, 'doors'], detail: `${door} ${detail}` })
+  for (const [i, { doors: opened }] of ap.routes.entries()) {
+    if (opened.includes('certificate') && !ap.subscriberCertificates) {
+      missing(i, 'certificate', 'needs the section ap.subscriberCertificates')
+    }
+    if (opened.includes('password') && ap.subscribersFile === '') missing(i, 'password', 'needs ap.subscribersFile')
+  }
+  const settings = ap.subscriberCertificates?.settings
+  const path = ['ap', 'subscriberCertificates', 'settings']
+  if (settings === 'file' && ap.subscribersFile === '') {
+    findings.push({ path, detail: 'file needs ap.subscribersFile' })
+  }
+  if (settings === 'bsf' && !(bsf && hss)) findings.push({ path, detail: 'bsf needs bsf and hss in this file' })
+  if (ap.front?.tls === 'through' && ap.front.tells === 'headers') {
+    findings.push({ path: ['ap', 'front', 'tells'], detail: 'a front that passes TLS on can only tell by proxy-v2' })
+  }
+  return findings
+}
+
 type Reach = Pick<ApConfig['routes'][number], 'host' | 'pathPrefix'>
 
 function covers(earlier: Reach, later: Reach): boolean {
@@ -155,6 +178,9 @@ function listeners({ ap, bsf, as }: Config): Finding[] {
     [['bsf', 'ub', 'port'], bsf?.ub],
     [['bsf', 'zn', 'port'], bsf?.zn],
     [['ap', 'port'], ap],
+    [['ap', 'front', 'port'], ap?.front],
+    [['ap', 'tlsUpgrade', 'port'], ap?.tlsUpgrade],
+    [['ap', 'insecurePlainUa', 'port'], ap?.insecurePlainUa],
     [['as', 'port'], as],
   ]
   const taken = new Map<string, KeyPath>()

@@ -21,6 +21,10 @@ export interface FormatTypes {
   readonly fingerprint256: string
   /** A word that names something in this file. */
   readonly name: string
+  /** IP address, or network as `address/prefix length`. */
+  readonly network: string
+  /** Name of an HTTP header field. */
+  readonly 'header-name': string
 }
 
 export type FormatName = keyof FormatTypes
@@ -69,6 +73,19 @@ export const FORMATS: { readonly [Name in FormatName]: Format } = {
   name: {
     expects: 'letters, digits, dots, underscores and hyphens, at most 64',
     read: (text) => (/^[\w.-]{1,64}$/.test(text) ? text : undefined),
+  },
+  network: {
+    expects: 'an IP address, or a network such as 10.0.0.0/8',
+    read: (text) => {
+      const [address = '', length, ...more] = text.split('/')
+      const most = isIP(address) === 4 ? 32 : 128
+      const fits = length === undefined || (/^[1-9]\d{0,2}$/.test(length) && Number(length) <= most)
+      return isIP(address) !== 0 && more.length === 0 && fits ? text : undefined
+    },
+  },
+  'header-name': {
+    expects: 'the name of a header: letters, digits and hyphens',
+    read: (text) => (/^[A-Za-z0-9-]{1,64}$/.test(text) ? text : undefined),
   },
 }
 

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { versionOf } from '../config/file-version.ts'
 
 /** What a file says, as it last said it without a mistake. */
 export interface FollowedFile<Content> {
@@ -33,15 +33,5 @@ export function followFile<Content>(
   return {
     current: () => content,
     close: () => clearInterval(timer),
-  }
-}
-
-/** Differs after every change, of its mode too; editors put a new file in the place of the old one. */
-function versionOf(file: string): string {
-  try {
-    const { ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
-    return `${ino} ${size} ${mtimeNs} ${ctimeNs}`
-  } catch {
-    return 'out of reach'
   }
 }

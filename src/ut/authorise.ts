@@ -4,11 +4,12 @@ import { isWildcarded, wildcardMatcher } from '../core/wildcard.ts'
 import { type FaultCode, GbaError } from '../errors.ts'
 import type { XcapUri } from './xcap-uri.ts'
 
-/** What authentication proved: who holds the key, and what the BSF says of that subscriber. */
+/** What authentication proved: who it is, and the settings of that subscriber. */
 export interface Subject {
   /** Absent where the BSF does not give it out. */
   readonly impi?: Impi
-  readonly btid: Btid
+  /** Absent where the subscriber came without a bootstrap. */
+  readonly btid?: Btid
   readonly ussList: readonly Uss[]
 }
 
@@ -56,7 +57,7 @@ export interface Grant {
   /** What the UE asked to act under, if it did. */
   readonly intendedIdentity?: Impu
   /** Never to be forwarded; here so that forwarding can look for it. */
-  readonly btid: Btid
+  readonly btid?: Btid
   /** As `btid`. */
   readonly impi?: Impi
   /** As `btid`: every public identity that the subscriber is known to have, wildcarded and temporary ones too. */
@@ -121,7 +122,7 @@ export function authorise(
     flags: Object.freeze(unique(settings.flatMap((uss) => uss.flags))),
     ownTree: own !== undefined,
     ...(intended !== undefined && { intendedIdentity: intended }),
-    btid: subject.btid,
+    ...(subject.btid !== undefined && { btid: subject.btid }),
     ...(subject.impi !== undefined && { impi: subject.impi }),
     identities: Object.freeze(unique(subject.ussList.flatMap((uss) => uss.uids))),
     subscriber: subject.impi === undefined ? `impus ${uids.toSorted().join(' ')}` : `impi ${subject.impi}`,

@@ -5,7 +5,8 @@ import { readingsOf } from './readings.ts'
 
 /** What of a subscriber an application server outside the trust domain must not learn. */
 export interface Withheld {
-  readonly btid: Btid
+  /** undefined: the subscriber came without a bootstrap. */
+  readonly btid: Btid | undefined
   /** undefined: the BSF does not give it out, and then only its general form can be looked for. */
   readonly impi: Impi | undefined
   /** Public identities, the ones it is told left out; wildcarded and temporary ones too. */
@@ -27,7 +28,7 @@ export function disclosureFinder(withheld: Withheld): (text: string) => Disclosu
   const secrets = privateNeedles(withheld)
   const others = withheld.identities.flatMap(publicNeedles)
   const told = withheld.told.map(formsOf)
-  const rand = Buffer.from(fromBase64(withheld.btid.split('@', 1)[0] ?? '') ?? []).toString('latin1')
+  const rand = Buffer.from(fromBase64(randTextOf(withheld.btid) ?? '') ?? []).toString('latin1')
   const wildcards = withheld.identities.filter(isWildcarded).flatMap((impu) => inLowerCase(impu) ?? [])
   const matchers = wildcards.map(wildcardMatcher)
   const ofWildcard = (impu: Impu | undefined) =>
@@ -37,7 +38,7 @@ export function disclosureFinder(withheld: Withheld): (text: string) => Disclosu
   const inOne = (reading: string): Disclosure | undefined => {
     const forms = formsOf(reading)
     if (secrets.some(({ form, text }) => forms[form].includes(text))) return 'a private identity'
-    if (reading.includes(rand) || hasPrivateForm(forms)) return 'a private identity'
+    if ((rand !== '' && reading.includes(rand)) || hasPrivateForm(forms)) return 'a private identity'
     if (others.some((other) => shows(forms, other, told))) return 'another public identity'
     return matchers.length > 0 && sipUrisIn(forms.plain).some(ofWildcard) ? 'another public identity' : undefined
   }
@@ -76,9 +77,11 @@ function needleOf(text: string): Needle {
 function privateNeedles({ btid, impi, identities }: Withheld): Needle[] {
   const temporary = identities.filter(isTemporaryImpu).map((impu) => impu.slice(impu.indexOf(':') + 1))
   const imsis = [impi ?? '', ...temporary].flatMap((text) => /^[0-9]{14,16}(?=@)/.exec(text)?.[0].slice(-15) ?? [])
-  const [rand = ''] = btid.split('@', 1)
-  return [...imsis, rand, ...(impi === undefined ? [] : [impi])].map(needleOf)
+  return [...imsis, randTextOf(btid) ?? [], impi ?? []].flat().map(needleOf)
 }
+
+/** The RAND in base64, as it stands in a B-TID. */
+const randTextOf = (btid: Btid | undefined): string | undefined => btid?.split('@', 1)[0]
 
 /** A SIP URI is told without its scheme, and a telephone number without its plus sign or domain. */
 function publicNeedles(impu: Impu): Needle[] {

@@ -9,8 +9,8 @@ export interface UtOptions {
   readonly upstreams: ReturnType<typeof upstreams>
   /** What the check made of this request. @throws when there was none */
   readonly forwardingOf: (request: FastifyRequest) => Forwarding
-  /** Value of Authentication-Info for an answer with this body. */
-  readonly authenticationInfo: (request: FastifyRequest, body: Uint8Array) => string
+  /** Value of Authentication-Info for an answer with this body; undefined: the answer has none. */
+  readonly authenticationInfo: (request: FastifyRequest, body: Uint8Array) => string | undefined
   /** The answer's body enters Authentication-Info. */
   readonly coversBody: (request: FastifyRequest) => boolean
   readonly authIntAnswerBytes: number
@@ -62,13 +62,14 @@ export default async function ut(scope: FastifyInstance, options: UtOptions) {
     // An HTTP/1.0 client would take the end of a broken connection for the end of an answer without a length.
     const endless = request.raw.httpVersion === '1.0' && !reply.hasHeader('content-length')
     if (!coversBody(request) && !endless) {
-      reply.header('authentication-info', authenticationInfo(request, NO_BODY)).send(stream)
+      prove(request, reply, NO_BODY)
+      reply.send(stream)
       return
     }
     collect(stream, options.authIntAnswerBytes).then(
       (body) => {
         reply.removeHeader('transfer-encoding')
-        reply.header('authentication-info', authenticationInfo(request, body))
+        prove(request, reply, body)
         // HEAD and 304 tell the length of a body that is not there.
         if (body.length > 0) reply.header('content-length', body.length)
         // Fastify gives octets a type where the server gave none; it leaves a stream alone.
@@ -77,6 +78,12 @@ export default async function ut(scope: FastifyInstance, options: UtOptions) {
       },
       (error: unknown) => reply.send(error),
     )
+  }
+
+  /** Whoever authenticated with Digest learns that the proxy has the key, too. */
+  function prove(request: FastifyRequest, reply: FastifyReply, body: Uint8Array): void {
+    const proof = authenticationInfo(request, body)
+    if (proof !== undefined) reply.header('authentication-info', proof)
   }
 }
 

@@ -149,6 +149,97 @@ const plainUa = given(
   },
 )
 
+const DOORS = ['psk', 'certificate', 'digest', 'password'] as const
+
+const tls = given('TLS', 'Certificates that UEs see, and the suites they are offered.', {
+  ...certificate,
+  ocspFile: textOr('file', 'OCSP answer', 'DER file with an OCSP answer that is stapled to that certificate.', ''),
+  certificates: list(
+    'Further certificates',
+    'Chosen by the name the UE asks for (SNI), among the dNSNames they carry.',
+    given('Certificate', 'A further certificate.', {
+      ...certificate,
+      ocspFile: textOr('file', 'OCSP answer', 'DER file with an OCSP answer that is stapled to it.', ''),
+    }),
+    0,
+    [],
+  ),
+  profile: oneOf(
+    'Profile',
+    '3gpp: every AEAD suite with ephemeral keys; android: those of them that AOSP lists.',
+    ['3gpp', 'android'],
+    'android',
+  ),
+  sessionTimeoutS: integer(
+    'Session timeout',
+    'How long a TLS session resumes, never longer than a key is good; a resumed one authenticates nobody.',
+    [1, 86_400],
+    3600,
+  ),
+})
+
+const subscriberCertificates = given(
+  'Subscriber certificates',
+  'Makes the AP ask UEs for a certificate, for routes with the door certificate.',
+  {
+    caFile: text('file', 'CA', 'PEM file with the CAs that issue certificates of subscribers.'),
+    crlFile: textOr(
+      'file',
+      'CRL',
+      'PEM file with a CRL of each of those CAs, read again when it changes; an expired one refuses all.',
+      '',
+    ),
+    settings: oneOf(
+      'Settings',
+      'Who the holder is, where ap.subscribersFile does not say: certificate, the URIs in its SAN; bsf: what the HSS of this process has for them; file: nobody.',
+      ['certificate', 'bsf', 'file'],
+      'certificate',
+    ),
+  },
+)
+
+const tlsUpgrade = given(
+  'TLS upgrade',
+  'A plain listener that serves nothing in clear (RFC 2817); TS 33.210 wants UEs to come by https at once.',
+  {
+    ...listen(8082),
+    mode: oneOf(
+      'Mode',
+      'upgrade: 426, and 101 for a UE that upgrades; redirect: 308 to https.',
+      ['upgrade', 'redirect'],
+      'upgrade',
+    ),
+    httpsPort: integer('https port', 'Port that a redirect names.', [1, 65_535], 443),
+  },
+)
+
+const front = given('Front', 'A further listener, for a TLS front: HAProxy, nginx or a balancer.', {
+  ...listen(8445),
+  addresses: list(
+    'Addresses',
+    'IP addresses or networks (CIDR) of the fronts; who comes from elsewhere is cut off.',
+    text('network', 'Address', 'IP address or network.'),
+    1,
+  ),
+  tells: oneOf(
+    'Tells',
+    'How the front says who the client is: PROXY protocol v2 before each connection, or headers in each request.',
+    ['proxy-v2', 'headers'],
+    'proxy-v2',
+  ),
+  tls: oneOf(
+    'TLS',
+    'front: it ends TLS and speaks HTTP to the AP; through: it passes TLS on, and the AP ends it (proxy-v2 only).',
+    ['front', 'through'],
+    'front',
+  ),
+  headers: section('Headers', 'Names of the headers with what the front knows; for headers only.', {
+    client: textOr('header-name', 'Client', 'IP address of the client; the last of a list counts.', 'X-Forwarded-For'),
+    serverName: textOr('header-name', 'Server name', 'Name the client asked for (SNI).', 'X-SSL-SNI'),
+    suite: textOr('header-name', 'Cipher suite', 'Suite of its TLS connection, in any usual spelling.', 'X-SSL-Cipher'),
+  }),
+})
+
 const accessLog = section('Access log', 'Tells each user who touched, or tried to touch, its documents.', {
   enabled: flag(
     'Enabled',
@@ -291,6 +382,17 @@ const route = given('Route', 'Which requests go to which application server, and
     '/',
   ),
   appServer: text('name', 'Application server', 'Name of the application server that gets the request.'),
+  doors: list(
+    'Doors',
+    'Ways to prove who one is, in order of preference; a request is judged by the first to which it brings anything.',
+    oneOf(
+      'Door',
+      'psk: TLS with the bootstrapped key; certificate: of the client; digest: with the bootstrapped key; password: Digest with a provisioned secret.',
+      DOORS,
+    ),
+    1,
+    ['digest'],
+  ),
   gsids: list(
     'GSIDs',
     'GAA services whose user security settings name the identities a subscriber may use here.',
@@ -353,15 +455,16 @@ export const apSchema = given(
   'Makes this process an authentication proxy, a NAF in front of application servers.',
   {
     ...listen(8443),
-    tls: given('TLS', 'Certificate that UEs see, and the suites they are offered.', {
-      ...certificate,
-      profile: oneOf(
-        'Profile',
-        '3gpp: every AEAD suite with ephemeral keys; android: those of them that AOSP lists.',
-        ['3gpp', 'android'],
-        'android',
-      ),
-    }),
+    tls,
+    subscriberCertificates: Type.Optional(subscriberCertificates),
+    subscribersFile: textOr(
+      'file',
+      'Subscribers',
+      'YAML file with subscribers who come by certificate or password, read again when it changes; empty: none.',
+      '',
+    ),
+    tlsUpgrade: Type.Optional(tlsUpgrade),
+    front: Type.Optional(front),
     insecurePlainUa: Type.Optional(plainUa),
     tolerance,
     nafs: list('NAFs', 'Host names that UEs address.', naf, 1),

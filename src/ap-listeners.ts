@@ -1,0 +1,223 @@
+import type { Server as HttpsServer } from 'node:https'
+import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import ap, { type ApOptions } from './ap.ts'
+import { type ApPolicy, nonEmpty, plainPolicyOf } from './ap-policy.ts'
+import type { ApConfig } from './config/schema.ts'
+import { connectionBehind, connectionOf, followCertificates } from './connection.ts'
+import { PSK_HINT } from './core/psk-identity.ts'
+import { type FaultCode, problemOf } from './errors.ts'
+import type { Audit, AuditRecord } from './observe/audit.ts'
+import type { Logger } from './observe/log.ts'
+import { createServer, STOP_GRACE_MS, unborn } from './server.ts'
+import { type AddressBlock, addressTest, parseAddressBlock } from './tls/addresses.ts'
+import { admitFront, type FrontOptions } from './tls/front.ts'
+import { withoutFrontHeaders } from './tls/front-headers.ts'
+import type { LiveTls } from './tls/live.ts'
+import { admitPsk } from './tls/psk-listener.ts'
+import { upgradeListener } from './tls/upgrade.ts'
+import type { PskDoor } from './ua/psk.ts'
+
+/** Listeners of the proxy, by what speaks there. */
+export type ApListener = 'ap' | 'front' | 'tlsUpgrade' | 'plainUa'
+
+/** A server that can be started and stopped, Fastify's or not. */
+export interface Listens {
+  listen(place: { host: string; port: number; listenTextResolver: () => string }): Promise<unknown>
+  close(): Promise<unknown>
+  readonly server: Server
+}
+
+export type Listening<Name extends string> = readonly [Name, Listens, { readonly host: string; readonly port: number }]
+
+export interface ListenerParts {
+  readonly config: ApConfig
+  readonly log: Logger
+  readonly audit: Audit
+  readonly policy: ApPolicy
+  readonly psk: PskDoor
+  readonly live: LiveTls
+  /** What all listeners have in common. */
+  readonly common: Omit<ApOptions, keyof ApPolicy | 'connectionOf' | 'scheme' | 'withoutFront'>
+}
+
+/**
+ * Every way in that the configuration opens: TLS, and beside it the front's, the upgrade's and the plain one. Each has
+ * the same doors and rules, as far as what it knows of its connections reaches.
+ */
+export async function apListeners(
+  parts: ListenerParts,
+): Promise<{ readonly servers: readonly Listening<ApListener>[]; readonly endCertificateConnections: () => void }> {
+  const { config, log, live, policy } = parts
+  const main = await tlsServer(parts)
+  const endCertificateConnections = followCertificates(main.server as HttpsServer)
+  const servers: Listening<ApListener>[] = [['ap', main, config]]
+  const { front, tlsUpgrade, insecurePlainUa: plain } = config
+  if (front) {
+    const options: FrontOptions = {
+      isFront: addressTest(front.addresses.map(blockOf)),
+      tells: front.tells,
+      headerMs: config.limits.headersTimeoutMs,
+      onRefused: (reason, peer) => refusedBeforeTls(parts, reason, peer),
+    }
+    const server =
+      front.tls === 'through'
+        ? passingOn(main.server as HttpsServer, options)
+        : await serverBehind(parts, front, options)
+    servers.push(['front', server, front])
+  }
+  if (tlsUpgrade) servers.push(['tlsUpgrade', upgradeServer(parts, main.server as HttpsServer, tlsUpgrade), tlsUpgrade])
+  if (plain) {
+    log.warn({ setting: 'ap.insecurePlainUa', port: plain.port }, 'ua.without-tls')
+    const plainPolicy = plainPolicyOf(policy, nonEmpty(plain.qop))
+    const server = await fastifyFor(parts, { ...plainPolicy, connectionOf, scheme: 'http' }, undefined)
+    servers.push(['plainUa', server, plain])
+  }
+  live.check(parts.common.now())
+  return { servers, endCertificateConnections }
+}
+
+type Own = ApPolicy & Pick<ApOptions, 'connectionOf' | 'scheme'>
+
+async function fastifyFor({ audit, config, log, common }: ListenerParts, own: Own, live: LiveTls | undefined) {
+  const { front, limits } = config
+  const server = createServer({ log, limits, tls: live?.options(), onRefused: unborn(audit, 'ut.refused') })
+  const names = front?.tells === 'headers' ? namesOf(front) : undefined
+  const withoutFront: ApOptions['withoutFront'] = (raw) => (names ? withoutFrontHeaders(raw, names) : raw)
+  await server.register(ap, { ...common, ...own, withoutFront })
+  return server
+}
+
+/** TLS that ends here, by certificate or by shared key. */
+async function tlsServer(parts: ListenerParts) {
+  const { audit, log, live, policy, psk } = parts
+  const fastify = await fastifyFor(parts, { ...policy, connectionOf, scheme: 'https' }, live)
+  const server = fastify.server as HttpsServer
+  live.attach(server)
+  if ([...policy.nafs.values()].some((naf) => naf.psk)) {
+    admitPsk(server, {
+      pskFor: async (nafFqdn, btid, uaProtocolId) => {
+        const naf = policy.nafs.get(nafFqdn)?.psk
+        return naf && psk.keyFor({ nafFqdn, btid, uaProtocolId }, naf)
+      },
+      hint: PSK_HINT,
+      limits: PSK_LIMITS,
+      onRefused: (reason, peer, cause) => {
+        refusedBeforeTls({ audit }, reason, peer, 'psk')
+        if (reason === 'lookup-failed') log.error({ err: cause }, 'tls.key-lookup-failed')
+      },
+      ALPNProtocols: ['http/1.1'],
+    })
+  }
+  return fastify
+}
+
+/** A TLS handshake is short, and the key of a slow BSF comes within its own timeout. */
+const PSK_LIMITS = { peekBytes: 65_536, handshakeMs: 10_000 }
+
+type Front = NonNullable<ApConfig['front']>
+
+/** HTTP behind a front that has ended TLS. */
+async function serverBehind(parts: ListenerParts, front: Front, options: FrontOptions) {
+  const headers = front.tells === 'headers' ? namesOf(front) : undefined
+  const own = { ...parts.policy, connectionOf: connectionBehind(headers), scheme: 'https' as const }
+  const fastify = await fastifyFor(parts, own, undefined)
+  admitFront(fastify.server, options)
+  return fastify
+}
+
+const namesOf = ({ headers: { client, serverName, suite } }: Front) => ({ client, sni: serverName, suite })
+
+function blockOf(text: string): AddressBlock {
+  const block = parseAddressBlock(text)
+  if (!block) throw new TypeError('an address that passed validation')
+  return block
+}
+
+type Upgrade = NonNullable<ApConfig['tlsUpgrade']>
+
+/** What never gets an answer but where to go. */
+function upgradeServer(
+  { audit, config, policy }: ListenerParts,
+  main: HttpsServer,
+  { mode, httpsPort }: Upgrade,
+): Listens {
+  const { headerBytes, headersTimeoutMs, connections } = config.limits
+  const names = new Set<string>(policy.nafs.keys())
+  const server = upgradeListener(main, {
+    mode,
+    httpsPort,
+    nafs: (host) => names.has(host),
+    limits: { headerBytes, headersTimeoutMs, handshakeMs: PSK_LIMITS.handshakeMs, connections },
+    problem: (status, requestId) => JSON.stringify(problemOf(status, requestId)),
+    onRefused: (requestId, status, detail) => {
+      if (status === 101) audit.record('tls.refused', { requestId, reason: 'handshake-late' })
+      else
+        audit.record('ut.refused', {
+          requestId,
+          status,
+          detail,
+          code: CODES_IN_CLEAR[status] ?? 'UT_REQUEST_MALFORMED',
+        })
+    },
+  })
+  return listensOf(server, () => {
+    server.closeIdleConnections()
+    return () => server.closeAllConnections()
+  })
+}
+
+/** TCP alone: what comes belongs to the TLS server, once a front has said whose it is. */
+function passingOn(main: HttpsServer, options: FrontOptions): Listens {
+  const open = new Set<Socket>()
+  const server = createTcpServer((raw) => main.emit('connection', raw))
+  admitFront(server, options, main)
+  server.on('connection', (raw: Socket) => {
+    open.add(raw)
+    raw.once('close', () => open.delete(raw))
+  })
+  return listensOf(server, () => () => {
+    for (const raw of open) raw.destroy()
+  })
+}
+
+/** @param stopping  begins to end what is open; what it returns cuts the rest off, after a grace */
+function listensOf(server: Server, stopping: () => () => void): Listens {
+  return {
+    server,
+    listen: ({ host, port }) =>
+      new Promise<void>((listening, failed) => {
+        server.once('error', failed)
+        server.listen({ host, port }, () => {
+          server.off('error', failed)
+          listening()
+        })
+      }),
+    close: () =>
+      new Promise<void>((closed) => {
+        // Nobody connected yet, or it never listened: then there is nothing to wait for.
+        if (!server.listening) return closed()
+        const cut = setTimeout(stopping(), STOP_GRACE_MS)
+        server.close(() => {
+          clearTimeout(cut)
+          closed()
+        })
+      }),
+  }
+}
+
+const CODES_IN_CLEAR: Readonly<Record<number, FaultCode>> = {
+  308: 'UA_TLS_REQUIRED',
+  408: 'UT_REQUEST_TIMEOUT',
+  426: 'UA_TLS_REQUIRED',
+  431: 'UT_HEADERS_TOO_LARGE',
+}
+
+/** The record of a connection that never came to speak HTTP. */
+export function refusedBeforeTls(
+  { audit }: { readonly audit: Audit },
+  reason: string,
+  { remoteAddress }: Socket,
+  door?: AuditRecord['door'],
+): void {
+  audit.record('tls.refused', { reason, ...(door && { door }), ...(remoteAddress && { source: remoteAddress }) })
+}
