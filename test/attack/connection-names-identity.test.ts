@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
-import { ALICE, attacked, BOB, treeOf } from '../support/attacked.ts'
+import { test } from 'node:test'
+import { ALICE, BOB, throughEveryDoor, treeOf } from '../support/attacked.ts'
 
 // `Connection` names a header, so that whoever takes hop-by-hop headers away takes the proxy's own with them.
 const OURS = [
@@ -13,8 +13,7 @@ const OURS = [
   'Authorization',
 ]
 
-describe('Connection naming a header of ours', () => {
-  const attack = attacked()
+throughEveryDoor('Connection naming a header of ours', (attack) => {
   const own = treeOf(ALICE)
   for (const name of OURS) {
     test(`${name}: it is written all the same`, async () => {

@@ -1,13 +1,12 @@
-import { describe, test } from 'node:test'
-import { ALICE, attacked, BOB, treeOf } from '../support/attacked.ts'
+import { test } from 'node:test'
+import { ALICE, BOB, throughEveryDoor, treeOf } from '../support/attacked.ts'
 
 // An octet at which one program ends a text, or begins a header of its own, and another reads on.
 const CONTROLS = [0, 1, 7, 8, 9, 10, 11, 12, 13, 0x1b, 0x1f, 0x7f]
 const nameOf = (octet: number) => `0x${octet.toString(16).padStart(2, '0')}`
 const escaped = (octet: number) => `%${octet.toString(16).padStart(2, '0')}`
 
-describe('a control character', () => {
-  const attack = attacked()
+throughEveryDoor('a control character', (attack) => {
   const own = treeOf(ALICE)
 
   for (const octet of CONTROLS) {

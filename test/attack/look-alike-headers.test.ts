@@ -1,5 +1,5 @@
-import { describe, test } from 'node:test'
-import { ALICE, attacked, BOB, treeOf } from '../support/attacked.ts'
+import { test } from 'node:test'
+import { ALICE, BOB, throughEveryDoor, treeOf } from '../support/attacked.ts'
 
 // A header whose name a CGI-like server takes for the identity header, because it turns every sign into `_`.
 const NAMES = [
@@ -20,8 +20,7 @@ const SPELLINGS: Readonly<Record<string, (name: string) => string>> = {
   'with plus signs and tildes': (name) => name.replaceAll('-', '+').replace('+', '~'),
 }
 
-describe('a header that looks like an identity header', () => {
-  const attack = attacked()
+throughEveryDoor('a header that looks like an identity header', (attack) => {
   const own = treeOf(ALICE)
   for (const [what, spell] of Object.entries(SPELLINGS)) {
     test(`${what}: refused, whatever it says and in whatever letter case`, async () => {

@@ -1,5 +1,5 @@
-import { describe, test } from 'node:test'
-import { ALICE, attacked, BOB, treeOf } from '../support/attacked.ts'
+import { test } from 'node:test'
+import { ALICE, BOB, throughEveryDoor, treeOf } from '../support/attacked.ts'
 
 // Schemes and hosts have no letter case, users have one: who gets that wrong confuses two subscribers, or locks one out.
 const [, ALICES = ''] = ALICE.split(':')
@@ -7,9 +7,7 @@ const [, HOST = ''] = ALICE.split('@')
 const shouted = (name: string) => name.toUpperCase()
 const mixed = (text: string) => [...text].map((c, i) => (i % 2 ? c.toUpperCase() : c.toLowerCase())).join('')
 
-describe('letter case', () => {
-  const attack = attacked()
-
+throughEveryDoor('letter case', (attack) => {
   for (const xui of [`SIP:${ALICES}`, `Sip:alice@${shouted(HOST)}`, `sIp:alice@${mixed(HOST)}`]) {
     test(`of scheme and host makes no other identity: ${xui}`, async () => {
       await attack.letsThroughAsAlice('GET', treeOf(xui))

@@ -1,13 +1,12 @@
-import { describe, test } from 'node:test'
-import { ALICE, attacked, BOB, treeOf } from '../support/attacked.ts'
+import { test } from 'node:test'
+import { ALICE, BOB, throughEveryDoor, treeOf } from '../support/attacked.ts'
 
 // A scheme in escapes: one program decodes before it compares, the other does not.
 const REFUSALS = ['UT_TREE_NOT_OWNED', 'UT_TARGET_AMBIGUOUS', 'UT_REQUEST_MALFORMED'] as const
 const [, BOBS = ''] = BOB.split(':')
 const [, ALICES = ''] = ALICE.split(':')
 
-describe('a percent-encoded scheme', () => {
-  const attack = attacked()
+throughEveryDoor('a percent-encoded scheme', (attack) => {
   for (const scheme of [
     ...['%73ip:', 's%69p:', 'si%70:', '%73%69%70:', '%53IP:', 'sip%3A', 'sip%3a', '%73ip%3A', 'sip%253A', '%2573ip:'],
     ...[

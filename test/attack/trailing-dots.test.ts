@@ -1,15 +1,13 @@
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import { LAB_NAF } from '../../src/lab.ts'
-import { ALICE, attacked, BOB, treeOf } from '../support/attacked.ts'
+import { ALICE, BOB, throughEveryDoor, treeOf } from '../support/attacked.ts'
 
 // A dot at the end is nothing to a resolver or a file system, and something to whoever compares texts.
 const [, HOST = ''] = ALICE.split('@')
 const DOTS = ['.', '..', '...', '%2e', '%2E%2e', '.%2e', '%20.', '.%20', '%EF%BC%8E']
 const REFUSALS = ['UT_TREE_NOT_OWNED', 'UT_TARGET_AMBIGUOUS', 'UT_REQUEST_MALFORMED'] as const
 
-describe('dots at the end', () => {
-  const attack = attacked()
-
+throughEveryDoor('dots at the end', (attack) => {
   for (const dots of DOTS) {
     test(`${dots} behind an identity in the path: refused`, async () => {
       for (const xui of [`${BOB}${dots}`, `${ALICE}${dots}`, `sip:alice${dots}@${HOST}`, `sip:${dots}alice@${HOST}`]) {

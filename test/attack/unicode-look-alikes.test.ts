@@ -1,5 +1,5 @@
-import { describe, test } from 'node:test'
-import { ALICE, attacked, BOB, treeOf } from '../support/attacked.ts'
+import { test } from 'node:test'
+import { ALICE, BOB, throughEveryDoor, treeOf } from '../support/attacked.ts'
 
 // Letters that look like others, or become them when a program normalises, folds or drops what it does not know.
 const [, HOST = ''] = ALICE.split('@')
@@ -23,8 +23,7 @@ const TRICKS: Readonly<Record<string, readonly string[]>> = {
 }
 const REFUSALS = ['UT_TREE_NOT_OWNED', 'UT_TARGET_AMBIGUOUS', 'UT_REQUEST_MALFORMED'] as const
 
-describe('letters that look like others', () => {
-  const attack = attacked()
+throughEveryDoor('letters that look like others', (attack) => {
   const own = treeOf(ALICE)
   const octetsOf = (trick: string, text: string) =>
     trick === 'octets that are no UTF-8' ? Buffer.from(text, 'latin1') : Buffer.from(text)

@@ -314,7 +314,12 @@ describe('bad input on Ut', () => {
     })) {
       test(name, () => refused(raw(requestOctets(`GET ${target} HTTP/1.1`, [HOST])), 400, 'UT_REQUEST_MALFORMED'))
     }
-    test('asterisk-form', () => refused(raw(requestOctets('OPTIONS * HTTP/1.1', [HOST])), 400, 'UT_TARGET_AMBIGUOUS'))
+    test('asterisk-form, but for OPTIONS, which means the whole server and tells nothing', async () => {
+      await refused(raw(requestOctets('GET * HTTP/1.1', [HOST])), 400, 'UT_TARGET_AMBIGUOUS')
+      const seen = lab.seen.length
+      const answer = await rawExchange(ue.at, requestOctets('OPTIONS * HTTP/1.1', [HOST]))
+      assert.deepEqual([answer.status, answer.body.length, lab.seen.length], [204, 0, seen])
+    })
   })
 
   describe('a method or name that is not served', () => {

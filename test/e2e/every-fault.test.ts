@@ -23,6 +23,7 @@ const OWN = `/resource-lists/users/${impuOf('alice')}/index`
 
 const INPUT = 'e2e/bad-input.test.ts'
 const PEERS = 'e2e/failing-peers.test.ts'
+const DOORS = 'e2e/doors.test.ts'
 const PROVOKED_IN: Readonly<Record<FaultCode, `e2e/${string}.test.ts` | 'here'>> = {
   UB_REQUEST_MALFORMED: 'e2e/bad-bootstrapping.test.ts',
   UB_TMPI_UNKNOWN: 'e2e/bad-bootstrapping.test.ts',
@@ -58,6 +59,12 @@ const PROVOKED_IN: Readonly<Record<FaultCode, `e2e/${string}.test.ts` | 'here'>>
   UA_RESPONSE_WRONG: INPUT,
   UA_NONCE_FORGOTTEN: 'e2e/nonces.test.ts',
   UA_NC_REUSED: INPUT,
+  UA_DOOR_CLOSED: DOORS,
+  UA_CERTIFICATE_REFUSED: DOORS,
+  UA_CERTIFICATE_UNKNOWN: DOORS,
+  UA_USERNAME_UNKNOWN: DOORS,
+  UA_TLS_REQUIRED: 'e2e/tls-upgrade.test.ts',
+  UA_FRONT_SILENT: 'e2e/front.test.ts',
   UT_TARGET_AMBIGUOUS: INPUT,
   UT_REQUEST_MALFORMED: INPUT,
   UT_METHOD_NOT_ALLOWED: INPUT,

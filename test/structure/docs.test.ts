@@ -32,7 +32,19 @@ const NO_PROTOCOL = ['core/bytes.ts', 'core/header-names.ts', 'core/secret.ts', 
 const PROTOCOL = [
   ...files.filter((file) => file.startsWith('core/') && !NO_PROTOCOL.includes(file)),
   'ub/bootstrap.ts',
-  ...['addressed-naf', 'authenticate', 'challenge', 'nonce', 'verify'].map((name) => `ua/${name}.ts`),
+  ...[
+    'addressed-naf',
+    'authenticate',
+    'challenge',
+    'door',
+    'doors',
+    'keys',
+    'nonce',
+    'password',
+    'psk',
+    'spend-nonce',
+    'verify',
+  ].map((name) => `ua/${name}.ts`),
   ...['answer', 'nbsp-gba'].map((name) => `zn/${name}.ts`),
   ...['authorise', 'headers', 'target', 'xcap-uri'].map((name) => `ut/${name}.ts`),
 ]
@@ -91,7 +103,7 @@ describe('every reference', () => {
     const forms = [
       /^3GPP TS \d\d\.\d{3} (?:clauses?|Annex) [A-Z0-9].* \(Rel-\d\d\)$/,
       /^RFC \d{3,4} (?:clauses?|sections?) \d+(?:\.\d+)*\b/,
-      /^(?:W3C|IANA|XPointer) \S/,
+      /^(?:W3C|IANA|XPointer|PROXY protocol) \S/,
     ]
     const odd = references.filter(({ text }) => !forms.some((form) => form.test(text)))
     assert.deepEqual(odd, [])

@@ -160,6 +160,7 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
     'ap.ts',
     'app.ts',
     'passage.ts',
+    'connection.ts',
   ],
   lmdb: ['store/lmdb-file.ts'],
   'node-forge': ['tls/issue.ts'],
@@ -190,7 +191,7 @@ describe('packages', () => {
 
   test('of Fastify are types only where roles are composed', () => {
     const composing = packages.filter(
-      ({ from, to }) => to === 'fastify' && ['ap.ts', 'app.ts', 'passage.ts'].includes(from),
+      ({ from, to }) => to === 'fastify' && ['ap.ts', 'app.ts', 'connection.ts', 'passage.ts'].includes(from),
     )
     assert.deepEqual(shown(composing.filter(({ typeOnly }) => !typeOnly)), [])
   })
@@ -200,7 +201,20 @@ describe('what is pure', () => {
   const PURE = [
     ...files.filter((file) => unitOf(file) === 'core'),
     'ub/bootstrap.ts',
-    ...['addressed-naf', 'challenge', 'nonce', 'verify', 'authenticate'].map((name) => `ua/${name}.ts`),
+    ...[
+      'addressed-naf',
+      'authenticate',
+      'certificate',
+      'challenge',
+      'door',
+      'doors',
+      'keys',
+      'nonce',
+      'password',
+      'psk',
+      'spend-nonce',
+      'verify',
+    ].map((name) => `ua/${name}.ts`),
     ...['answer', 'nbsp-gba', 'cache', 'local', 'port'].map((name) => `zn/${name}.ts`),
     ...['authorise', 'header-names', 'headers', 'routes', 'target', 'xcap-uri'].map((name) => `ut/${name}.ts`),
   ]

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { after, before } from 'node:test'
+import { after, before, describe } from 'node:test'
 import type { FaultCode } from '../../src/errors.ts'
 import { impuOf } from '../../src/lab.ts'
-import { type HandRequest, type HandUe, handUe } from './hand-ue.ts'
+import { doorUe, openAllDoors, WAYS, type Way } from './door-ue.ts'
+import type { HandRequest, HandUe } from './hand-ue.ts'
 import { type Recorded, type TestLab, type TestLabOptions, testLab } from './lab.ts'
 import { problemIdOf } from './refusals.ts'
 
@@ -13,6 +14,10 @@ export const treeOf = (xui: string, auid = 'resource-lists') => `/${auid}/users/
 /** A lab with alice, who has a key and would like to be bob. */
 export interface Attacked {
   readonly lab: TestLab
+  /** How alice comes in. */
+  readonly way: Way
+  /** Whether each request carries a Digest. */
+  readonly signs: boolean
   readonly alice: HandUe
   /** Refused with one of these codes, and nothing of it reached the application server. */
   refuses(codes: readonly FaultCode[], method: string, target: string, request?: HandRequest): Promise<void>
@@ -24,14 +29,23 @@ export interface Attacked {
   letsThroughAsAlice(method: string, target: string, request?: HandRequest): Promise<Recorded>
 }
 
-/** For the top of a `describe`: the lab starts before its tests and ends after them. */
-export function attacked(options: TestLabOptions = {}): Attacked {
+/** The same attacks, whichever of the doors alice came in by: a `describe` for each, with a lab of its own. */
+export function throughEveryDoor(
+  name: string,
+  attacks: (attack: Attacked) => void,
+  options: TestLabOptions = {},
+): void {
+  for (const way of WAYS) describe(`${name}, by ${way}`, () => attacks(attacked(way, options)))
+}
+
+/** The lab starts before the tests of a `describe` and ends after them. */
+function attacked(way: Way, options: TestLabOptions): Attacked {
   let lab: TestLab | undefined
   let alice: HandUe | undefined
   const ready = () => ({ lab: lab ?? assert.fail('no lab yet'), alice: alice ?? assert.fail('no UE yet') })
   before(async () => {
-    lab = await testLab({ recording: true, ...options })
-    alice = await handUe(lab)
+    lab = await testLab({ recording: true, prepare: openAllDoors, ...options })
+    alice = await doorUe(lab, way)
     await attack.letsThroughAsAlice('GET', treeOf(ALICE))
   })
   after(async () => {
@@ -40,6 +54,8 @@ export function attacked(options: TestLabOptions = {}): Attacked {
   })
 
   const attack: Attacked = {
+    way,
+    signs: way === 'digest' || way === 'password',
     get lab() {
       return ready().lab
     },

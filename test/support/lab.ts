@@ -50,18 +50,23 @@ export interface TestLabOptions extends LabOverrides {
   readonly recording?: boolean
   readonly answer?: (request: IncomingMessage) => { status: number; headers?: Record<string, string>; body?: string }
   readonly now?: () => EpochMs
+  /** Puts further files into the folder of the lab, before it starts. @returns parts of `ap` in the configuration */
+  readonly prepare?: (directory: string) => Promise<object>
 }
 
 /** A whole lab in this process, on free ports, with its state in memory. */
 export async function testLab(options: TestLabOptions = {}): Promise<TestLab> {
   const directory = await mkdtemp(join(tmpdir(), 'gba-proxy-test-'))
   await prepareLab(directory, { randomBytes, now: Date.now() })
+  const prepared = await options.prepare?.(directory)
   const seen: Recorded[] = []
   const recorder = options.recording || options.answer ? await recordingAs(seen, options.answer) : undefined
-  const ports = { ...(await freePorts()), ...(recorder && { as: recorder.port }) }
+  // Only the address of the application server has to be known before: every other port is whichever is free then.
+  const ports = { ub: 0, zn: 0, ap: 0, as: recorder ? recorder.port : (await freePorts()).as }
   const config = labConfig(directory, ports, {
     store: { kind: 'memory' },
     ...options,
+    ap: { ...prepared, ...options.ap },
     ...(recorder && { as: null }),
   })
   const decisions: TestLab['decisions'] = []

@@ -1,10 +1,10 @@
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls, TLSSocket } from 'node:tls'
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:tls'
 
-/** Where a raw connection goes; with `tls`, the name in SNI and the CA that vouches for it. */
+/** Where a raw connection goes; with `tls`, the name in SNI, the CA that vouches for it, and what else matters. */
 export interface RawTarget {
   readonly port: number
-  readonly tls?: { readonly servername: string; readonly ca: Buffer; readonly maxVersion?: 'TLSv1.2' }
+  readonly tls?: ConnectionOptions & { readonly servername: string; readonly ca: Buffer }
 }
 
 export interface RawAnswer {

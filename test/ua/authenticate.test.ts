@@ -299,7 +299,10 @@ describe('a response is refused', () => {
     const attempt = await ua.enter(requestOf({ nonce, nc: 2 }), naf, [TLS_SUITE])
     clock.now = START + 1_000
     await refuses('UA_KEY_EXPIRED', pass(requestOf({ nonce, nc: 3 })))
-    await refuses('UA_KEY_EXPIRED', attempt.verify(NO_BODY, () => false))
+    await refuses(
+      'UA_KEY_EXPIRED',
+      attempt.verify(NO_BODY, () => false),
+    )
   })
 
   test('over a nonce from the instant on at which it ages, and only if it is right', async () => {
