@@ -1,9 +1,13 @@
+import type { X509Certificate } from 'node:crypto'
 import { access, constants, readFile } from 'node:fs/promises'
 import { ConfigError } from '../config/config-error.ts'
 import { loadConfig } from '../config/load.ts'
-import { type Config, ROLES } from '../config/schema.ts'
+import { type ApConfig, type Config, ROLES } from '../config/schema.ts'
 import { loadSubscribers } from '../hss/subscribers.ts'
 import { readCa, readCredential, type TlsFiles, type Warn } from '../tls/files.ts'
+import { readListenerFiles } from '../tls/listener-files.ts'
+import { certificatesFor } from '../tls/sni.ts'
+import { followApSubscribers } from '../ua/subscriber-file.ts'
 import type { Command } from './command.ts'
 import { needed, parseOptions } from './options.ts'
 
@@ -44,12 +48,8 @@ export async function checkFiles(config: Config, now: number, warn: Warn): Promi
     loadSubscribers(await readFile(hss.subscribersFile, 'utf8'), hss.subscribersFile)
   }
   if (ap) {
-    const certificate = checkPair(ap.tls, now, warn)
-    for (const { fqdn } of ap.nafs) {
-      if (certificate.checkHost(fqdn) === undefined) {
-        warn(ap.tls.certificateFile, `does not carry the NAF name ${fqdn}; UEs will refuse it`)
-      }
-    }
+    checkListener(ap, now, warn)
+    if (ap.subscribersFile !== '') followApSubscribers(ap.subscribersFile, () => {}, { warn }).close()
     if (ap.challenge.nonceKeyFile !== '') await checkReadable(ap.challenge.nonceKeyFile, 'ap.challenge.nonceKeyFile')
     if (ap.zn.adapter === 'http') {
       checkPair(ap.zn, now, warn)
@@ -62,12 +62,28 @@ export async function checkFiles(config: Config, now: number, warn: Warn): Promi
   }
 }
 
-function checkPair(files: TlsFiles, now: number, warn: Warn) {
+/** Every certificate that UEs may see, and what is to be believed of theirs. */
+function checkListener({ nafs, subscriberCertificates, tls }: ApConfig, now: number, warn: Warn): void {
+  const all = [tls, ...tls.certificates]
+  const { caFile: clientCaFile = '', crlFile = '' } = subscriberCertificates ?? {}
+  const { certificates } = readListenerFiles({ certificates: all, clientCaFile, crlFile }, warn)
+  for (const { certificate, certificateFile } of certificates) checkEnd(certificate, certificateFile, now, warn)
+  for (const { fqdn } of nafs) {
+    if (certificatesFor(fqdn, certificates).length === 0) {
+      warn(tls.certificateFile, `no certificate carries the NAF name ${fqdn}; UEs will refuse it`)
+    }
+  }
+}
+
+function checkPair(files: TlsFiles, now: number, warn: Warn): void {
   const { certificate } = readCredential(files, warn)
-  const end = Date.parse(certificate.validTo)
-  if (end <= now) throw new ConfigError({ file: files.certificateFile }, `has expired on ${certificate.validTo}`)
-  if (end - now < EXPIRY_NOTICE_DAYS * DAY_MS) warn(files.certificateFile, `expires on ${certificate.validTo}`)
-  return certificate
+  checkEnd(certificate, files.certificateFile, now, warn)
+}
+
+function checkEnd({ validTo }: X509Certificate, file: string, now: number, warn: Warn): void {
+  const end = Date.parse(validTo)
+  if (end <= now) throw new ConfigError({ file }, `has expired on ${validTo}`)
+  if (end - now < EXPIRY_NOTICE_DAYS * DAY_MS) warn(file, `expires on ${validTo}`)
 }
 
 async function checkReadable(file: string, key: string): Promise<void> {

@@ -65,6 +65,9 @@ Try, in another terminal:
   npm run -s ue -- --sim ${sim} --print-curl '${url}'
       the curl line that does the same
 
+  npm run -s ue -- --sim ${sim} --psk '${url}'
+      the same by TLS with the bootstrapped key, and no Digest
+
   npm run demo
       the whole flow with a ladder, in a lab of its own
 

@@ -134,7 +134,7 @@ const nafText = (nafFqdn: Fqdn, { uaProtocolIds }: Naf): string =>
   `${nafFqdn}, Ua security protocol identifiers ${uaProtocolIds.join(', ')}`
 
 const routeText = (route: Route, routes: readonly Route[]): string =>
-  `${routes.indexOf(route) + 1} of ${routes.length}: host ${route.host ?? 'any'}, path ${route.pathPrefix}, methods ${route.methods.join(' ')}`
+  `${routes.indexOf(route) + 1} of ${routes.length}: host ${route.host ?? 'any'}, path ${route.pathPrefix}, doors ${route.doors.join(' ')}, methods ${route.methods.join(' ')}`
 
 function xcapText({ auid, tree, xui, documentSelector, nodeSelector }: XcapUri): string {
   const node = nodeSelector === undefined ? '' : `, node ${nodeSelector}`
