@@ -171,8 +171,10 @@ describe('readProxyHeader', () => {
         octets[at] = (octets[at] ?? 0) ^ difference
         const reading = readProxyHeader(octets)
         if (reading.outcome !== 'complete') return
-        // What is left: the front's own connection, or a checksum that is called something else.
-        assert.ok(reading.value.command === 'local' || at === full.length - 7)
+        // What is left: the front's own connection, a checksum that is called something else, or a header that says it
+        // ends before its checksum.
+        const endsEarlier = at === 15 && reading.octets <= full.length - 7
+        assert.ok(reading.value.command === 'local' || at === full.length - 7 || endsEarlier)
       }),
       { numRuns: 3000 },
     )

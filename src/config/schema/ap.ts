@@ -209,7 +209,7 @@ const tlsUpgrade = given(
       ['upgrade', 'redirect'],
       'upgrade',
     ),
-    httpsPort: integer('https port', 'Port that a redirect names.', [1, 65_535], 443),
+    httpsPort: integer('HTTPS port', 'Port that a redirect names.', [1, 65_535], 443),
   },
 )
 
