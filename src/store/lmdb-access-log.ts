@@ -5,8 +5,9 @@ import { bounded, decodeEntries, encodeEntries, inOrder, unexpired, withDefaults
 import { AccessQueue, type Waiting } from './access-queue.ts'
 import { corrupted } from './faults.ts'
 import type { LmdbEnvironment } from './lmdb-environment.ts'
-import { entryCount, sortable } from './lmdb-file.ts'
+import { entryCount } from './lmdb-file.ts'
 import { recordKey, seal, unseal } from './seal.ts'
+import { sortable } from './sortable.ts'
 import type { AccessEntry, AccessLog, AccessLogBounds } from './store.ts'
 
 export interface LmdbAccessLogOptions extends AccessLogBounds {

@@ -3,8 +3,9 @@ import { concat } from '../core/bytes.ts'
 import { decodeBootstrap, encodeBootstrap } from './bootstrap-record.ts'
 import { corrupted, full } from './faults.ts'
 import type { LmdbEnvironment } from './lmdb-environment.ts'
-import { entryCount, sortable } from './lmdb-file.ts'
+import { entryCount } from './lmdb-file.ts'
 import { recordKey, seal, unseal } from './seal.ts'
+import { sortable } from './sortable.ts'
 import type { Bootstrap, BootstrapStore } from './store.ts'
 
 /** In the clear before a bootstrap's sealed value, and bound to it: expiresAt (8) ‖ key of its TMPI, or zeros (32). */

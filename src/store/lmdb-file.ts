@@ -115,14 +115,6 @@ export class LmdbFile {
 const isEngineError = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && typeof error.code === 'number'
 
-/** A number from zero up as 8 octets that sort as the numbers do. */
-export function sortable(number: number): Uint8Array {
-  if (!(number >= 0)) throw new RangeError('only numbers from zero up sort as octets')
-  const octets = new Uint8Array(8)
-  new DataView(octets.buffer).setFloat64(0, number)
-  return octets
-}
-
 export function entryCount(database: LmdbDatabase): number {
   const stats: { readonly entryCount?: number } = database.getStats()
   return stats.entryCount ?? 0

@@ -1,12 +1,13 @@
 import { hash } from 'node:crypto'
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { concat, type EpochMs } from '../core/bytes.ts'
 import { corrupted } from './faults.ts'
+import { bootIdOfHost, removeOtherBoots } from './host-boot.ts'
 import { MIN_FREE_BYTES } from './lmdb-environment.ts'
-import { entryCount, freeBytesAt, LmdbFile, makePrivateDirectory, sortable } from './lmdb-file.ts'
+import { entryCount, freeBytesAt, LmdbFile, makePrivateDirectory } from './lmdb-file.ts'
 import { checkNc, decodeNcWindow, encodeNcWindow, type NcWindow, openNcWindow, useNc } from './nc-window.ts'
+import { sortable } from './sortable.ts'
 import type { NonceLedger } from './store.ts'
 
 export interface LmdbNonceLedgerOptions {
@@ -32,7 +33,7 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
   const bootId = 'bootId' in options ? options.bootId : bootIdOfHost()
   makePrivateDirectory(directory)
   const name = bootId === undefined ? 'nonces.mdb' : `nonces-${bootId}.mdb`
-  removeOtherBoots(directory, name)
+  removeOtherBoots(directory, 'nonces', name)
   const file = new LmdbFile({ path: join(directory, name), durable: bootId === undefined, minFreeBytes, freeBytes })
   const records = file.database('nonces') // sha256(nonce) -> checksum (4) ‖ window
   const order = file.database('order') // mintedAt (8) ‖ key of the record -> expiresAt (8)
@@ -109,23 +110,6 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
       })
     },
     close: () => file.close(),
-  }
-}
-
-/** Linux's name for the time since it started; containers share their host's, as they share its page cache. */
-function bootIdOfHost(): string | undefined {
-  try {
-    return /^[0-9a-f-]{36}$/.exec(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())?.[0]
-  } catch {
-    return undefined
-  }
-}
-
-function removeOtherBoots(directory: string, name: string): void {
-  for (const other of readdirSync(directory)) {
-    if (/^nonces(-.*)?\.mdb(-lock)?$/.test(other) && other !== name && other !== `${name}-lock`) {
-      rmSync(join(directory, other), { force: true })
-    }
   }
 }
 

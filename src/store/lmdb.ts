@@ -1,4 +1,5 @@
-import { concat, fromUtf8, octetsOf, utf8 } from '../core/bytes.ts'
+import { octetsOf } from '../core/bytes.ts'
+import { decodeDocument, encodeDocument } from './document-record.ts'
 import { corrupted, full } from './faults.ts'
 import type { LmdbEnvironment } from './lmdb-environment.ts'
 import { entryCount } from './lmdb-file.ts'
@@ -64,18 +65,4 @@ export function lmdbDocumentStore(
       })
     },
   }
-}
-
-/** Length of the JSON (4) ‖ JSON ‖ body. */
-function encodeDocument({ body, ...rest }: StoredDocument): Uint8Array {
-  const json = utf8(JSON.stringify(rest))
-  const length = new Uint8Array(4)
-  new DataView(length.buffer).setUint32(0, json.length)
-  return concat(length, json, body)
-}
-
-function decodeDocument(value: Uint8Array): StoredDocument {
-  const end = 4 + new DataView(value.buffer, value.byteOffset, value.length).getUint32(0)
-  const rest: Omit<StoredDocument, 'body'> = JSON.parse(fromUtf8(value.subarray(4, end)))
-  return { ...rest, body: Uint8Array.from(value.subarray(end)) }
 }

@@ -12,6 +12,8 @@ export interface Opened<Store> {
   close(): Promise<void>
   /** The same store as the next process finds it. */
   reopen?(): Promise<Opened<Store>>
+  /** The same store as another process has it open at the same time. */
+  readonly elsewhere?: Store
   readonly rest?: AtRest
 }
 

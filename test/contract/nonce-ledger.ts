@@ -14,7 +14,12 @@ const aNonce = (n: number, mintedAt = 2_000, expiresAt = 9_000): UsedNonce => ({
 
 export function nonceLedgerContract(
   adapter: Adapter<NonceLedger, { readonly maxNonces: number; readonly startedAt: number }>,
-  keeps: { readonly survivesRestart: boolean; readonly checksAtRest: boolean; readonly runs?: number },
+  keeps: {
+    readonly survivesRestart: boolean
+    readonly checksAtRest: boolean
+    readonly runs?: number
+    readonly isShared?: boolean
+  },
 ): void {
   const on = (
     maxNonces: number,
@@ -215,6 +220,21 @@ export function nonceLedgerContract(
         runs,
       )
     })
+
+    if (keeps.isShared) {
+      test(
+        'exactly one of 20 racing callers on two hosts is accepted',
+        on(100, async (ledger, { elsewhere }) => {
+          assert.ok(elsewhere)
+          for (let nc = 1; nc <= 50; nc++) {
+            const hosts: NonceLedger[] = Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? ledger : elsewhere))
+            const outcomes = await Promise.all(hosts.map((host) => host.use(aNonce(1 + (nc % 3)), nc, NOW)))
+            assert.equal(outcomes.filter((outcome) => outcome === 'accepted').length, 1)
+            assert.equal(outcomes.filter((outcome) => outcome === 'reused').length, 19)
+          }
+        }),
+      )
+    }
 
     if (keeps.survivesRestart) {
       test(

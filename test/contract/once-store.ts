@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { OnceStore } from '../../src/store/store.ts'
-import { type Adapter, isUnavailable, using } from './adapter.ts'
+import { type Adapter, flipLastBit, holds, isUnavailable, tracesOf, using } from './adapter.ts'
 
 /** `now` drives the adapter's clock, where it has one. */
 export function onceStoreContract(
   adapter: Adapter<OnceStore<string>, { readonly maxEntries: number; readonly now: () => number }>,
+  keeps: { readonly sealsAtRest: boolean; readonly isShared?: boolean },
 ): void {
   describe(`OnceStore on ${adapter.name}`, () => {
     let now = 1_000
-    const on = (maxEntries: number, run: (store: OnceStore<string>) => Promise<void>) =>
-      using(adapter, { maxEntries, now: () => now }, (store) => {
+    const on = (maxEntries: number, run: Parameters<typeof using<OnceStore<string>, unknown>>[2]) =>
+      using(adapter, { maxEntries, now: () => now }, (store, opened) => {
         now = 1_000
-        return run(store)
+        return run(store, opened)
       })
 
     test(
@@ -92,5 +93,54 @@ export function onceStoreContract(
         }
       }),
     )
+
+    if (keeps.isShared) {
+      test(
+        'exactly one of 20 racing callers on two hosts gets the value',
+        on(100, async (store, { elsewhere }) => {
+          assert.ok(elsewhere)
+          for (let n = 0; n < 20; n++) {
+            await store.put(`${n}`, 'challenge', 2_000)
+            const hosts: OnceStore<string>[] = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? store : elsewhere))
+            const taken = await Promise.all(hosts.map((host) => host.take(`${n}`, 1_000)))
+            assert.deepEqual(
+              taken.filter((value) => value !== undefined),
+              ['challenge'],
+            )
+          }
+        }),
+      )
+    }
+
+    if (keeps.sealsAtRest) {
+      test(
+        'neither name nor value lies in the clear',
+        on(10, async (store, { rest }) => {
+          await store.put('nonce of alice', 'challenge of alice', 2_000)
+          const octets = await rest?.octets()
+          assert.ok(octets && octets.length > 0)
+          for (const text of ['nonce of alice', 'challenge of alice']) {
+            assert.ok(tracesOf(Buffer.from(text)).every((trace) => !holds(octets, trace)))
+          }
+        }),
+      )
+
+      test(
+        'a changed, cut or moved record is refused, and gone',
+        on(10, async (store, { rest }) => {
+          const put = () => Promise.all(['a', 'b'].map((key) => store.put(key, 'challenge', 2_000)))
+          const cut = (value: Uint8Array) => value.subarray(0, 5)
+          for (const spoil of [() => rest?.swap(), () => rest?.tamper(flipLastBit), () => rest?.tamper(cut)]) {
+            await put()
+            await spoil()
+            await assert.rejects(store.take('a', 1_000), isUnavailable)
+            assert.equal(await store.take('a', 1_000), undefined)
+            await assert.rejects(store.take('b', 1_000), isUnavailable)
+          }
+          await put()
+          assert.equal(await store.take('a', 1_000), 'challenge')
+        }),
+      )
+    }
   })
 }

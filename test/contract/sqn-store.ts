@@ -10,7 +10,7 @@ const plusOne = (sqn: Uint8Array | undefined) => sqnOf(sqn === undefined ? 1 : n
 
 export function sqnStoreContract(
   adapter: Adapter<SqnStore>,
-  keeps: { readonly survivesRestart: boolean; readonly sealsAtRest: boolean },
+  keeps: { readonly survivesRestart: boolean; readonly sealsAtRest: boolean; readonly isShared?: boolean },
 ): void {
   const on = (run: Parameters<typeof using<SqnStore, void>>[2]) => using(adapter, undefined, run)
   const read = async (store: SqnStore, n: number) => {
@@ -86,6 +86,21 @@ export function sqnStoreContract(
         assert.equal(await read(store, 1), 7)
       }),
     )
+
+    if (keeps.isShared) {
+      test(
+        '20 racing callers on two hosts get 20 different SQNs',
+        on(async (store, { elsewhere }) => {
+          assert.ok(elsewhere)
+          const hosts: SqnStore[] = Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? store : elsewhere))
+          const all = await Promise.all(hosts.map((host) => host.update(anImpi(1), plusOne)))
+          assert.deepEqual(
+            all.map(numberOf).sort((a, b) => a - b),
+            Array.from({ length: 20 }, (_, n) => n + 1),
+          )
+        }),
+      )
+    }
 
     if (keeps.survivesRestart) {
       test(

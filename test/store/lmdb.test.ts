@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { fromUtf8, utf8 } from '../../src/core/bytes.ts'
 import {
   type LmdbEnvironment,
   lmdbBootstrapStore,
@@ -9,11 +10,13 @@ import {
 } from '../../src/store/lmdb.ts'
 import { LmdbFile } from '../../src/store/lmdb-file.ts'
 import { lmdbNonceLedger } from '../../src/store/lmdb-nonce-ledger.ts'
-import type { NonceLedger } from '../../src/store/store.ts'
+import { lmdbOnceStore } from '../../src/store/lmdb-once-store.ts'
+import type { NonceLedger, OnceStore } from '../../src/store/store.ts'
 import type { Adapter, Opened } from '../contract/adapter.ts'
 import { bootstrapStoreContract } from '../contract/bootstrap-store.ts'
 import { documentStoreContract } from '../contract/document-store.ts'
 import { nonceLedgerContract } from '../contract/nonce-ledger.ts'
+import { onceStoreContract } from '../contract/once-store.ts'
 import { sqnStoreContract } from '../contract/sqn-store.ts'
 import { aDirectory, atRest } from './directory.ts'
 
@@ -71,3 +74,30 @@ async function openLedger(directory: string, bounds: LedgerBounds): Promise<Open
 }
 
 nonceLedgerContract(ledgers, { survivesRestart: true, checksAtRest: true, runs: 10 })
+
+interface OnceBounds {
+  readonly maxEntries: number
+  readonly now: () => number
+}
+const onceStores: Adapter<OnceStore<string>, OnceBounds> = {
+  name: 'LMDB',
+  async open({ maxEntries, now }) {
+    const directory = aDirectory()
+    const environment = openLmdb({ directory })
+    const { keys } = environment
+    const store = lmdbOnceStore({ directory, keys, codec: { encode: utf8, decode: fromUtf8 }, maxEntries, clock: now })
+    const [name = ''] = readdirSync(directory).filter((file) => /^challenges.*\.mdb$/.test(file))
+    const file = new LmdbFile({ path: join(directory, name), durable: false, minFreeBytes: 0, freeBytes: () => 1 })
+    return {
+      store,
+      close: async () => {
+        await file.close()
+        await store.close()
+        await environment.close()
+      },
+      rest: atRest(directory, file, file.database('once')),
+    }
+  },
+}
+
+onceStoreContract(onceStores, { sealsAtRest: true })

@@ -24,7 +24,12 @@ const inMemory = <Store, Bounds>(make: (bounds: Bounds) => Store) => ({
 })
 
 bootstrapStoreContract(inMemory(memoryBootstrapStore), { survivesRestart: false, sealsAtRest: false })
-onceStoreContract(inMemory(({ maxEntries, now }) => memoryOnceStore<string>({ maxEntries, clock: now })))
+onceStoreContract(
+  inMemory(({ maxEntries, now }) => memoryOnceStore<string>({ maxEntries, clock: now })),
+  {
+    sealsAtRest: false,
+  },
+)
 nonceLedgerContract(inMemory(memoryNonceLedger), { survivesRestart: false, checksAtRest: false })
 sqnStoreContract(inMemory(memorySqnStore), { survivesRestart: false, sealsAtRest: false })
 documentStoreContract(inMemory(memoryDocumentStore), { survivesRestart: false, sealsAtRest: false })

@@ -162,6 +162,7 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
     'passage.ts',
     'connection.ts',
   ],
+  ioredis: ['store/redis-client.ts'],
   lmdb: ['store/lmdb-file.ts'],
   'node-forge': ['tls/issue.ts'],
   pino: ['observe/log.ts'],
