@@ -10,9 +10,11 @@ import type { Bootstrap, BootstrapStore } from './store.ts'
 const DATABASE = 'bootstraps'
 /** In the clear before the sealed value, and bound to it: expiresAt. */
 const HEADER = 8
+/** Each host decides by its own clock; that of Redis, by which it drops records, may be ahead. */
+const CLOCK_MARGIN_MS = 60_000
 
 /**
- * Bootstraps that hosts share. Redis drops them at their expiry, so there is nothing to sweep; its `maxmemory` bounds
+ * Bootstraps that hosts share. Redis drops them soon after their expiry, so there is nothing to sweep; its `maxmemory` bounds
  * them, and when that is reached a new one is refused. A TMPI's entry names the record of its bootstrap; it may lead to
  * one that is gone or has another TMPI by now, and then names nobody.
  */
@@ -36,13 +38,14 @@ export function redisBootstrapStore({ redis, keys, name }: RedisEnvironment): Bo
     async put(bootstrap) {
       const { btid, tmpi, expiresAt } = bootstrap
       const id = idOf(btid)
+      const dropAt = expiresAt + CLOCK_MARGIN_MS
       const header = sortable(expiresAt)
       const plaintext = encodeBootstrap(bootstrap)
       const record = concat(header, seal(keys, { database: DATABASE, key: id, header }, plaintext))
       plaintext.fill(0)
       await Promise.all([
-        redis.write(['SET', name(DATABASE, id), record, 'PXAT', expiresAt]),
-        ...(tmpi === undefined ? [] : [redis.write(['SET', tmpiName(tmpi), id, 'PXAT', expiresAt])]),
+        redis.write(['SET', name(DATABASE, id), record, 'PXAT', dropAt]),
+        ...(tmpi === undefined ? [] : [redis.write(['SET', tmpiName(tmpi), id, 'PXAT', dropAt])]),
       ])
     },
     find: async (btid, now) => live(idOf(btid), now),

@@ -23,6 +23,7 @@ export interface RedisEnvironment {
 /** Layout of every record and of the names. */
 const FORMAT = 1
 const OLDEST = [6, 2] as const
+const PATIENCE_MS = 10_000
 
 /**
  * Opens the store that several hosts share. It need not be there yet: until it is, every operation is
@@ -41,15 +42,18 @@ export function openRedis(options: RedisStoreOptions): RedisEnvironment {
   const name: RedisEnvironment['name'] = (database, record, tag) =>
     `${keyPrefix}${tag === undefined ? '' : `{${tag}}:`}${database}${record ? `:${toBase64(record)}` : ''}`
   let refusal: GbaError | undefined
-  redis.onReady(() => {
-    checkServer(redis, onProblem).catch(onProblem)
-    checkMark(redis, keys, name('mark')).then(
-      (found) => {
-        refusal = found
-        if (found !== undefined) onProblem(found)
-      },
-      () => {}, // the connection has told, or tells with the next operation
+  async function check(): Promise<void> {
+    const connected = await redis.ready(PATIENCE_MS).then(
+      () => true,
+      () => false, // the connection tells of itself
     )
+    if (!connected) return
+    refusal = await checkMark(redis, keys, name('mark'))
+    if (refusal !== undefined) onProblem(refusal)
+    await checkServer(redis, onProblem)
+  }
+  redis.onReady(() => {
+    check().catch(onProblem)
   })
   const guarded: RedisConnection = {
     ...redis,

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -83,30 +84,23 @@ export interface Sentinels {
 /** A master called `gba`, its replicas, and three Sentinels that give it up after half a second. */
 export async function redisSentinels(replicaCount: number): Promise<Sentinels> {
   const master = await redisServer()
-  const follow = ['--replicaof', '127.0.0.1', String(master.port)]
-  const replicas = await Promise.all(Array.from({ length: replicaCount }, () => redisServer(...follow)))
-  await until(async () =>
-    new RegExp(`connected_slaves:${replicaCount}\\b`).test(await master.command('INFO', 'replication')),
-  )
-  for (const replica of replicas) {
-    await until(async () => /master_link_status:up/.test(await replica.command('INFO', 'replication')))
-  }
-  const sentinels = await Promise.all(Array.from({ length: 3 }, () => sentinel(master.port)))
-  await until(async () => {
-    const seen = await Promise.all(sentinels.map((each) => each.command('SENTINEL', 'master', 'gba')))
-    const told = (text: string, field: string) => Number(new RegExp(`^${field}\\n(\\d+)`, 'm').exec(text)?.[1])
-    return seen.every((text) => told(text, 'num-other-sentinels') === 2 && told(text, 'num-slaves') === replicaCount)
+  const servers = [master]
+  return orClose(servers, async () => {
+    const follow = ['--replicaof', '127.0.0.1', String(master.port)]
+    const replicas = await allOrNone(Array.from({ length: replicaCount }, () => redisServer(...follow)))
+    servers.push(...replicas)
+    for (const replica of replicas) {
+      await until(async () => /master_link_status:up/.test(await replica.command('INFO', 'replication')))
+    }
+    const sentinels = await allOrNone(Array.from({ length: 3 }, () => sentinel(master.port)))
+    servers.push(...sentinels)
+    await until(async () => {
+      const seen = await Promise.all(sentinels.map((each) => each.command('SENTINEL', 'master', 'gba')))
+      const told = (text: string, field: string) => Number(new RegExp(`^${field}\\n(\\d+)`, 'm').exec(text)?.[1])
+      return seen.every((text) => told(text, 'num-other-sentinels') === 2 && told(text, 'num-slaves') === replicaCount)
+    })
+    return { nodes: nodesOf(sentinels), master, replicas, close: () => closeAll(servers) }
   })
-  const [first, ...others] = sentinels.map(({ node }) => node)
-  if (first === undefined) throw new Error('no Sentinel')
-  return {
-    nodes: [first, ...others],
-    master,
-    replicas,
-    async close() {
-      for (const each of [...sentinels, master, ...replicas]) await each.close()
-    },
-  }
 }
 
 async function sentinel(masterPort: number): Promise<RedisServer> {
@@ -131,35 +125,36 @@ export async function redisCluster({ replicas = 0 } = {}): Promise<{
   readonly nodes: readonly [string, ...string[]]
   close(): Promise<void>
 }> {
-  const servers = await Promise.all(
+  const servers = await allOrNone(
     Array.from({ length: 3 * (1 + replicas) }, async () => {
       const bus = await freePort()
       const settings = ['--cluster-enabled', 'yes', '--cluster-port', String(bus), '--cluster-node-timeout', '1000']
       return redisServer(...settings, '--cluster-replica-validity-factor', '0')
     }),
   )
-  const [first, ...others] = servers.map(({ node }) => node)
-  if (first === undefined) throw new Error('no node')
-  const words = ['--cluster', 'create', first, ...others, '--cluster-replicas', String(replicas), '--cluster-yes']
-  const made = await run('redis-cli', words, { timeoutMs: PATIENCE_MS })
-  if (made.status !== 0) throw new Error(`redis-cli: ${made.stdout}${made.stderr}`)
-  await until(async () => {
-    const states = await Promise.all(servers.map((each) => each.command('CLUSTER', 'INFO')))
-    return states.every((text) => /cluster_state:ok/.test(text))
-  })
-  if (replicas > 0) {
+  return orClose(servers, async () => {
+    const nodes = nodesOf(servers)
+    const words = ['--cluster', 'create', ...nodes, '--cluster-replicas', String(replicas), '--cluster-yes']
+    const made = await run('redis-cli', words, { timeoutMs: PATIENCE_MS })
+    if (made.status !== 0) throw new Error(`redis-cli: ${made.stdout}${made.stderr}`)
     await until(async () => {
-      const roles = await Promise.all(servers.map((each) => each.command('INFO', 'replication')))
-      return roles.every((text) => /connected_slaves:1|master_link_status:up/.test(text))
+      const states = await Promise.all(servers.map((each) => each.command('CLUSTER', 'INFO')))
+      return states.every((text) => /cluster_state:ok/.test(text))
     })
-  }
-  return {
-    servers,
-    nodes: [first, ...others],
-    async close() {
-      for (const each of servers) await each.close()
-    },
-  }
+    if (replicas > 0) {
+      await until(async () => {
+        const roles = await Promise.all(servers.map((each) => each.command('INFO', 'replication')))
+        return roles.every((text) => /connected_slaves:1|master_link_status:up/.test(text))
+      })
+    }
+    return { servers, nodes, close: () => closeAll(servers) }
+  })
+}
+
+function nodesOf(servers: readonly RedisServer[]): readonly [string, ...string[]] {
+  const [first, ...others] = servers.map(({ node }) => node)
+  if (first === undefined) throw new Error('no server')
+  return [first, ...others]
 }
 
 /** Asks again and again. @throws Error when it takes too long */
@@ -169,11 +164,46 @@ export async function until(holds: () => Promise<boolean>, patienceMs = PATIENCE
   }
 }
 
+const given = new Set<number>()
+
+/** Below the ports that the system gives to clients: a server that comes back must find its port free. */
 async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_000)
+    if (given.has(port) || !(await isFree(port))) continue
+    given.add(port)
+    return port
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   const listener = createServer()
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
-  const address = listener.address()
-  await new Promise((resolve) => listener.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
+  return new Promise((resolve) => {
+    listener.once('error', () => resolve(false))
+    listener.listen(port, '127.0.0.1', () => listener.close(() => resolve(true)))
+  })
+}
+
+/** What was made, once all of it is; where one fails the others are closed. */
+async function allOrNone<Made extends { close(): Promise<void> }>(making: readonly Promise<Made>[]): Promise<Made[]> {
+  const outcomes = await Promise.allSettled(making)
+  const made = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed === undefined) return made
+  await closeAll(made)
+  throw failed.reason
+}
+
+async function closeAll(servers: readonly { close(): Promise<void> }[]): Promise<void> {
+  await Promise.all(servers.map((each) => each.close()))
+}
+
+/** Runs it; where it fails, nothing stays behind. */
+async function orClose<T>(servers: readonly RedisServer[], action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (error) {
+    await closeAll(servers)
+    throw error
+  }
 }
