@@ -33,11 +33,7 @@ const PATIENCE_MS = 10_000
 export function openRedis(options: RedisStoreOptions): RedisEnvironment {
   const { sealKeyFile, keyPrefix = 'gba:', onProblem = () => {} } = options
   if (!/^[^{}\s]*$/.test(keyPrefix)) throw new RangeError('a key prefix has neither braces nor blanks')
-  const keys = readKeyFile(sealKeyFile)
-  if (keys === undefined) {
-    const detail = `seal key file ${sealKeyFile} is missing: make one and give it to every host`
-    throw new GbaError('STORE_UNAVAILABLE', detail)
-  }
+  const keys = keysIn(sealKeyFile)
   const redis = redisConnection(options)
   const name: RedisEnvironment['name'] = (database, record, tag) =>
     `${keyPrefix}${tag === undefined ? '' : `{${tag}}:`}${database}${record ? `:${toBase64(record)}` : ''}`
@@ -67,6 +63,13 @@ export function openRedis(options: RedisStoreOptions): RedisEnvironment {
     },
   }
   return { redis: guarded, keys, name, close: () => redis.close() }
+}
+
+function keysIn(sealKeyFile: string): SealKeys {
+  const keys = readKeyFile(sealKeyFile)
+  if (keys !== undefined) return keys
+  const detail = `seal key file ${sealKeyFile} is missing: make one and give it to every host`
+  throw new GbaError('STORE_UNAVAILABLE', detail)
 }
 
 /** What is kept must stay until it expires, so a server that evicts is none for this. */
