@@ -8,6 +8,7 @@ import type { RedisEnvironment } from './redis-environment.ts'
 import { recordKey, seal, unseal } from './seal.ts'
 import type { DocumentStore, SqnStore, StoredDocument } from './store.ts'
 
+export { redisAccessLog } from './redis-access-log.ts'
 export { redisBootstrapStore } from './redis-bootstraps.ts'
 export { openRedis, type RedisEnvironment, type RedisStoreOptions } from './redis-environment.ts'
 export { redisNonceLedger } from './redis-nonce-ledger.ts'

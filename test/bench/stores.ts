@@ -121,6 +121,31 @@ for (const minReplicas of [0, 1]) {
   await stores.close()
   await master.command('FLUSHALL')
 }
-await Promise.all([master.close(), replica.close()])
+await replica.close()
+await weigh(master)
+await master.close()
 rmSync(directory, { recursive: true, force: true })
 process.exit()
+
+/** Octets that one record costs Redis, its share of every index included. */
+async function weigh(server: RedisServer): Promise<void> {
+  const RECORDS = 50_000
+  const { bootstraps, ledger, challenges, close } = await inRedis(server, 0)
+  const expiresAt = now + 3_600_000
+  const used = async () => Number(/^used_memory:(\d+)/m.exec(await server.command('INFO', 'memory'))?.[1])
+  async function each(name: string, put: (n: number) => Promise<unknown>): Promise<void> {
+    const before = await used()
+    for (let n = 0; n < RECORDS; n += 500) {
+      await Promise.all(Array.from({ length: 500 }, (_, i) => put(n + i)))
+    }
+    console.log(name.padEnd(42), Math.round(((await used()) - before) / RECORDS), 'octets each in Redis')
+  }
+  await each('bootstrap with TMPI and one USS', (n) => bootstraps.put(aBootstrap(n, { createdAt: now, expiresAt })))
+  await each('bootstrap with neither', (n) => {
+    const { tmpi: _, guss: __, ...plain } = aBootstrap(RECORDS + n, { createdAt: now, expiresAt })
+    return bootstraps.put(plain)
+  })
+  await each('used nonce', (n) => ledger.use({ nonce: `n ${n}`, mintedAt: now + n, expiresAt }, 1, now))
+  await each('pending challenge of 500 octets', (n) => challenges.put(`c ${n}`, 'x'.repeat(500), expiresAt))
+  await close()
+}

@@ -25,7 +25,12 @@ const ofActor = (entries: readonly AccessEntry[], actor: AccessEntry['actor']) =
 
 export function accessLogContract(
   adapter: Adapter<AccessLog, AccessLogBounds>,
-  keeps: { readonly survivesRestart: boolean; readonly sealsAtRest: boolean; readonly runs: number },
+  keeps: {
+    readonly survivesRestart: boolean
+    readonly sealsAtRest: boolean
+    readonly runs: number
+    readonly isShared?: boolean
+  },
 ): void {
   const on = (bounds: AccessLogBounds, run: Parameters<typeof using<AccessLog, AccessLogBounds>>[2]) =>
     using(adapter, { entriesPerOwner: 10, maxOwners: 5, retentionS: 3_600, ...bounds }, run)
@@ -241,6 +246,23 @@ export function accessLogContract(
         assert.deepEqual(await log.read(anOwner(1), 1), [anEntry(1)])
       }),
     )
+
+    if (keeps.isShared) {
+      test(
+        'what two hosts write at once is all in the one log',
+        on({ entriesPerOwner: 100 }, async (log, { elsewhere }) => {
+          assert.ok(elsewhere)
+          for (let at = 1; at <= 40; at++) {
+            const host: AccessLog = at % 2 === 0 ? log : elsewhere
+            await host.append(anOwner(1), anEntry(at))
+            if (at % 4 === 0) await Promise.all([log.flush(), elsewhere.flush()])
+          }
+          const all = Array.from({ length: 40 }, (_, n) => 40 - n)
+          assert.deepEqual(instants(await log.read(anOwner(1), 40)), all)
+          assert.deepEqual(instants(await elsewhere.read(anOwner(1), 40)), all)
+        }),
+      )
+    }
 
     if (keeps.survivesRestart) {
       test(

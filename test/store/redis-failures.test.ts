@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { openRedis, redisAccessLog } from '../../src/store/redis.ts'
+import { anEntry, anOwner } from '../contract/access-log.ts'
 import { isUnavailable } from '../contract/adapter.ts'
 import { aBootstrap } from '../contract/samples.ts'
 import { peerTest } from '../support/peer.ts'
@@ -113,6 +115,29 @@ describe('a Redis that fails', () => {
       assert.notEqual(outcome, nc === 1 ? 'accepted' : 'forgotten')
     }
     assert.deepEqual(host.problems, [])
+  })
+
+  peerTest('the access log fails nobody meanwhile, and is written when Redis is back', REDIS_PROGRAMS, async (t) => {
+    const redis = await server(t)
+    const problems: unknown[] = []
+    const environment = openRedis({ ...over(redis.node), sealKeyFile: aSealKeyFile() })
+    t.after(() => environment.close())
+    await environment.redis.ready(SOON_MS)
+    const log = redisAccessLog(environment, { writeBehindMs: 50, onFailure: (problem) => problems.push(problem) })
+    await log.append(anOwner(1), anEntry(1))
+    await log.flush()
+    await redis.command('SAVE')
+    await redis.stop()
+    for (const at of [2, 3]) await log.append(anOwner(1), anEntry(at))
+    await until(async () => problems.length > 0)
+    await log.append(anOwner(1), anEntry(4))
+    await assert.rejects(log.read(anOwner(1), 5), isUnavailable)
+    await redis.restart()
+    const written = () => redis.command('HLEN', 'gba:{access-0}:access')
+    await until(async () => (await log.flush().then(() => written(), String)) === '1', SOON_MS)
+    const read = await log.read(anOwner(1), 5)
+    assert.deepEqual([...new Set(read.map(({ at }) => at))], [4, 3, 2, 1])
+    assert.equal(problems.length, 1)
   })
 
   peerTest('one that evicts is reported at connect', REDIS_PROGRAMS, async (t) => {

@@ -6,13 +6,15 @@ import { makeKeyFile } from '../../src/store/key-file.ts'
 import {
   openRedis,
   type RedisEnvironment,
+  redisAccessLog,
   redisBootstrapStore,
   redisDocumentStore,
   redisNonceLedger,
   redisOnceStore,
   redisSqnStore,
 } from '../../src/store/redis.ts'
-import type { Bootstrap, BootstrapStore, NonceLedger, OnceStore } from '../../src/store/store.ts'
+import type { AccessLogBounds, Bootstrap, BootstrapStore, NonceLedger, OnceStore } from '../../src/store/store.ts'
+import { accessLogContract } from '../contract/access-log.ts'
 import type { Adapter, AtRest, Opened } from '../contract/adapter.ts'
 import { bootstrapStoreContract } from '../contract/bootstrap-store.ts'
 import { documentStoreContract } from '../contract/document-store.ts'
@@ -55,6 +57,12 @@ function contracts(server: RedisServer): void {
       return shiftedLedger(ledger)
     }),
     { survivesRestart: true, checksAtRest: true, runs: 10, isShared: true },
+  )
+  accessLogContract(
+    inRedis(server, 'access', (environment, bounds: AccessLogBounds) =>
+      redisAccessLog(environment, { ...bounds, writeBehindMs: 1_000_000 }),
+    ),
+    { ...kept, runs: 60 },
   )
   sqnStoreContract(inRedis(server, 'sqns', redisSqnStore), kept)
   documentStoreContract(inRedis(server, 'documents', redisDocumentStore), kept)
