@@ -34,6 +34,8 @@ export type RedisClient = Redis | Cluster
 
 export const COMMAND_TIMEOUT_MS = 500
 const CONNECT_TIMEOUT_MS = 1000
+/** A server that hangs never answers the end of a connection that is to be replaced. */
+const DISCONNECT_TIMEOUT_MS = 100
 /** Redis may be back at any moment, and service is to follow within seconds. */
 const RETRY_MS = { first: 50, most: 500 }
 
@@ -56,6 +58,7 @@ export function redisClient(options: RedisOptions): RedisClient {
     commandTimeout: commandTimeoutMs,
     // A server that hangs keeps its connections: only a new one learns that another is the master now.
     socketTimeout: 2 * commandTimeoutMs,
+    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     maxLoadingRetryTime: RETRY_MS.most,

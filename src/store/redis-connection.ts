@@ -28,7 +28,8 @@ export interface RedisConnectionOptions extends RedisOptions {
 export type RedisReply = number | Buffer | null | readonly RedisReply[]
 
 /**
- * The way to one Redis. Whatever goes wrong is GbaError STORE_UNAVAILABLE, within the command timeout.
+ * The way to one Redis. Whatever goes wrong is GbaError STORE_UNAVAILABLE, within twice the command timeout: a write may
+ * have to wait for the group before its own.
  * A write that failed may have been carried out all the same.
  */
 export interface RedisConnection {

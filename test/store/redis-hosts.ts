@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { makeKeyFile } from '../../src/store/key-file.ts'
 import { openRedis, redisBootstrapStore, redisNonceLedger } from '../../src/store/redis.ts'
@@ -63,13 +64,16 @@ export interface Load {
  * UEs that ask one request after another, each of which an attacker copies to both hosts at once. A UE that is refused
  * takes a fresh nonce, and so does one of ten in any case; one that gets 503 tries its next count.
  */
-export function underLoad(hosts: readonly Host[], ues = 8): Load {
+export function underLoad(t: TestContext, hosts: readonly Host[], ues = 8): Load {
   const accepted = new Map<string, { readonly nonce: UsedNonce; readonly nc: number }>()
   const twice: string[] = []
   const acceptedAt: number[] = []
   let unavailable = 0
   let slowestMs = 0
   let running = true
+  t.after(() => {
+    running = false // a test that fails stops nothing
+  })
 
   async function ask(host: Host, nonce: UsedNonce, nc: number): Promise<string> {
     const from = performance.now()
