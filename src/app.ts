@@ -15,9 +15,7 @@ import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observ
 import { createLog, type Logger, openLogFile, pseudonymiser } from './observe/log.ts'
 import { boundStop, createServer, unborn } from './server.ts'
 import { openState, type State } from './state.ts'
-import { memoryOnceStore } from './store/memory.ts'
 import { clientTlsOptions, mutualTlsOptions } from './tls/listener.ts'
-import type { PendingChallenge } from './ub/bootstrap.ts'
 import ub from './ub/plugin.ts'
 import type { AvSource } from './zh/port.ts'
 import { cachedKeySource, type KeyCache } from './zn/cache.ts'
@@ -95,6 +93,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     auditFile?.end()
   }
   try {
+    await state.ready
     const subscribers = config.hss && (await subscribersOf(config.hss))
     if (config.bsf) {
       servers.push(['ub', await ubServer(parts, config.bsf, subscribers), config.bsf.ub])
@@ -142,14 +141,13 @@ async function ubServer(
 ): Promise<FastifyInstance> {
   const limits = { ...SMALL_LIMITS, ...bsf.ub }
   const server = createServer({ log, limits, onRefused: unborn(audit, 'ub.refused') })
-  const challenges = memoryOnceStore<PendingChallenge>({ maxEntries: bsf.ub.maxPendingChallenges, clock: now })
   await server.register(ub, {
     bsfNames: nonEmpty(bsf.names),
     keyLifetimeS: bsf.keyLifetimeS,
     challengeLifetimeS: bsf.challengeLifetimeS,
     tmpi: bsf.tmpi,
     avSource: avSource ?? avSourceOf(config.hss, subscribers, state),
-    challenges,
+    challenges: state.challenges,
     bootstraps: state.bootstraps,
     audit,
     now,

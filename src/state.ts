@@ -5,19 +5,35 @@ import { Secret } from './core/secret.ts'
 import { lmdbBootstrapStore, lmdbDocumentStore, lmdbSqnStore, openLmdb } from './store/lmdb.ts'
 import { lmdbAccessLog } from './store/lmdb-access-log.ts'
 import { lmdbNonceLedger } from './store/lmdb-nonce-ledger.ts'
+import { lmdbOnceStore } from './store/lmdb-once-store.ts'
 import {
   memoryAccessLog,
   memoryBootstrapStore,
   memoryDocumentStore,
   memoryNonceLedger,
+  memoryOnceStore,
   memorySqnStore,
 } from './store/memory.ts'
-import { secretFile } from './store/secret-file.ts'
-import type { AccessLog, BootstrapStore, DocumentStore, NonceLedger, SqnStore } from './store/store.ts'
+import {
+  openRedis,
+  type RedisStoreOptions,
+  redisAccessLog,
+  redisBootstrapStore,
+  redisDocumentStore,
+  redisNonceLedger,
+  redisOnceStore,
+  redisSqnStore,
+} from './store/redis.ts'
+import { secretFile, sharedSecretFile } from './store/secret-file.ts'
+import type { AccessLog, BootstrapStore, DocumentStore, NonceLedger, OnceStore, SqnStore } from './store/store.ts'
+import type { PendingChallenge } from './ub/bootstrap.ts'
+import { pendingChallengeCodec } from './ub/pending-challenge.ts'
 
 /** Everything that the roles of one process remember. */
 export interface State {
   readonly bootstraps: BootstrapStore
+  /** Where the BSF's answers are waited for. */
+  readonly challenges: OnceStore<PendingChallenge>
   readonly sqns: SqnStore
   readonly documents: DocumentStore
   readonly ledger: NonceLedger
@@ -29,51 +45,139 @@ export interface State {
   readonly appServerPseudonymKey: Secret
   /** Under which identities are hashed in what is written down. */
   readonly pseudonymKey: Secret
+  /** Resolves when there is nothing more to wait for before a start. */
+  readonly ready: Promise<void>
   close(): Promise<void>
 }
 
 const MAX_BOOTSTRAPS_IN_MEMORY = 1_000_000
 const MAX_NONCES = 1_000_000
 
+/** What the adapters of every kind are told. */
+interface Wanted {
+  readonly accessLog: NonNullable<Config['ap']>['accessLog'] | undefined
+  readonly maxChallenges: number
+  /** Of a file in the place of the store's own; undefined: its own. */
+  readonly nonceKeyFile: string | undefined
+  readonly pseudonymKeyFile: string | undefined
+  readonly report: (error: unknown) => void
+}
+
 /** Opens the state that the configuration names. @throws GbaError STORE_UNAVAILABLE */
-export function openState({ store, ap }: Config, report: (error: unknown) => void = () => {}): State {
-  const kept = ap?.accessLog.enabled ? ap.accessLog : undefined
-  const nonceKeyFile = given(ap?.challenge.nonceKeyFile)
-  const pseudonymKeyFile = given(ap?.pseudonymKeyFile)
-  const startedAt = Date.now()
-  if (store.kind === 'memory') {
-    return {
-      bootstraps: memoryBootstrapStore({ maxEntries: MAX_BOOTSTRAPS_IN_MEMORY }),
-      sqns: memorySqnStore(),
-      documents: memoryDocumentStore(),
-      ledger: memoryNonceLedger({ maxNonces: MAX_NONCES, startedAt }),
-      accessLog: kept && memoryAccessLog(kept),
-      nonceKey: nonceKeyFile === undefined ? new Secret(randomBytes(32)) : secretFile(nonceKeyFile),
-      appServerPseudonymKey:
-        pseudonymKeyFile === undefined ? new Secret(randomBytes(32)) : secretFile(pseudonymKeyFile),
-      pseudonymKey: new Secret(randomBytes(32)),
-      close: async () => {},
-    }
+export function openState({ store, ap, bsf }: Config, report: (error: unknown) => void = () => {}): State {
+  const wanted: Wanted = {
+    accessLog: ap?.accessLog.enabled ? ap.accessLog : undefined,
+    maxChallenges: bsf?.ub.maxPendingChallenges ?? 1,
+    nonceKeyFile: given(ap?.challenge.nonceKeyFile),
+    pseudonymKeyFile: given(ap?.pseudonymKeyFile),
+    report,
   }
-  const { directory } = store
+  if (store.kind === 'memory') return inMemory(wanted)
+  if (store.kind === 'lmdb') return inLmdb(store.directory, wanted)
+  if (!store.redis) throw new TypeError('no section for Redis')
+  return inRedis(store.redis, wanted)
+}
+
+function inMemory({ accessLog, maxChallenges, nonceKeyFile, pseudonymKeyFile }: Wanted): State {
+  const own = (file: string | undefined) => (file === undefined ? new Secret(randomBytes(32)) : secretFile(file))
+  return {
+    bootstraps: memoryBootstrapStore({ maxEntries: MAX_BOOTSTRAPS_IN_MEMORY }),
+    challenges: memoryOnceStore({ maxEntries: maxChallenges }),
+    sqns: memorySqnStore(),
+    documents: memoryDocumentStore(),
+    ledger: memoryNonceLedger({ maxNonces: MAX_NONCES, startedAt: Date.now() }),
+    accessLog: accessLog && memoryAccessLog(accessLog),
+    nonceKey: own(nonceKeyFile),
+    appServerPseudonymKey: own(pseudonymKeyFile),
+    pseudonymKey: own(undefined),
+    ready: Promise.resolve(),
+    close: async () => {},
+  }
+}
+
+function inLmdb(directory: string, wanted: Wanted): State {
+  const { maxChallenges: maxEntries, report } = wanted
+  const startedAt = Date.now()
   const environment = openLmdb({ directory })
   const ledger = lmdbNonceLedger({ directory, maxNonces: MAX_NONCES, startedAt })
-  const accessLog = kept && lmdbAccessLog(environment, { ...kept, onFailure: report })
+  const { keys } = environment
+  const challenges = lmdbOnceStore({ directory, keys, codec: pendingChallengeCodec, maxEntries })
+  const accessLog = wanted.accessLog && lmdbAccessLog(environment, { ...wanted.accessLog, onFailure: report })
   return {
     bootstraps: lmdbBootstrapStore(environment),
+    challenges,
     sqns: lmdbSqnStore(environment),
     documents: lmdbDocumentStore(environment),
     ledger,
     accessLog,
-    nonceKey: secretFile(nonceKeyFile ?? join(directory, 'nonce.key')),
-    appServerPseudonymKey: secretFile(pseudonymKeyFile ?? join(directory, 'app-server-pseudonym.key')),
-    pseudonymKey: secretFile(join(directory, 'pseudonym.key')),
+    nonceKey: secretFile(wanted.nonceKeyFile ?? join(directory, KEY_FILES.nonce)),
+    appServerPseudonymKey: secretFile(wanted.pseudonymKeyFile ?? join(directory, KEY_FILES.appServerPseudonym)),
+    pseudonymKey: secretFile(join(directory, KEY_FILES.pseudonym)),
+    ready: Promise.resolve(),
     close: async () => {
       await accessLog?.close().catch(report)
+      await challenges.close()
       await ledger.close()
       await environment.close()
     },
   }
 }
+
+function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted): State {
+  const { maxChallenges: maxEntries, report } = wanted
+  const shared = (name: string) => join(config.keysDirectory, name)
+  const environment = openRedis({ ...redisOptions(config), sealKeyFile: shared(SEAL_KEY_FILE), onProblem: report })
+  const ledger = redisNonceLedger(environment, { maxNonces: MAX_NONCES })
+  // Where Redis is new, the record of nonces begins now, and not with the first nonce, which it would then not know.
+  const beginning = environment.redis.ready(START_PATIENCE_MS).then(() => ledger.begin())
+  beginning.catch(report)
+  const accessLog = wanted.accessLog && redisAccessLog(environment, { ...wanted.accessLog, onFailure: report })
+  return {
+    bootstraps: redisBootstrapStore(environment),
+    challenges: redisOnceStore(environment, { maxEntries, codec: pendingChallengeCodec }),
+    sqns: redisSqnStore(environment),
+    documents: redisDocumentStore(environment),
+    ledger,
+    ready: beginning.catch(() => {}),
+    accessLog,
+    nonceKey: sharedSecretFile(wanted.nonceKeyFile ?? shared(KEY_FILES.nonce)),
+    appServerPseudonymKey: sharedSecretFile(wanted.pseudonymKeyFile ?? shared(KEY_FILES.appServerPseudonym)),
+    pseudonymKey: sharedSecretFile(shared(KEY_FILES.pseudonym)),
+    close: async () => {
+      await accessLog?.close().catch(report)
+      await environment.close()
+    },
+  }
+}
+
+/** How long a start waits for Redis; it goes on without it, and serves once it is there. */
+const START_PATIENCE_MS = 3_000
+
+/** What is empty in the configuration is not there for the adapter. */
+function redisOptions(config: NonNullable<Config['store']['redis']>): Omit<RedisStoreOptions, 'sealKeyFile'> {
+  const { nodes, tls, keysDirectory: _, minReplicas, ...rest } = config
+  const [first, ...more] = nodes
+  if (first === undefined) throw new TypeError('no node passed validation')
+  return {
+    ...withoutEmpty(rest),
+    nodes: [first, ...more],
+    ...(tls && { tls: withoutEmpty(tls) }),
+    ...(minReplicas >= 0 && { minReplicas }),
+  }
+}
+
+/** Keys whose text is empty stand for none. */
+type WithoutEmpty<Keys> = { [Key in keyof Keys]: Exclude<Keys[Key], ''> }
+
+const withoutEmpty = <Keys extends object>(keys: Keys): WithoutEmpty<Keys> =>
+  Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== '')) as WithoutEmpty<Keys>
+
+/** Keys besides the one that seals, by file name. */
+export const KEY_FILES = {
+  nonce: 'nonce.key',
+  appServerPseudonym: 'app-server-pseudonym.key',
+  pseudonym: 'pseudonym.key',
+} as const
+export const SEAL_KEY_FILE = 'seal.key'
 
 const given = (file: string | undefined): string | undefined => (file === '' ? undefined : file)

@@ -12,6 +12,7 @@ export const COMMANDS: CommandTable = {
   lab: async () => (await import('./lab.ts')).command,
   check: async () => (await import('./check.ts')).command,
   certs: async () => (await import('./certs.ts')).command,
+  keys: async () => (await import('./keys.ts')).command,
   ue: async () => (await import('./ue.ts')).command,
   demo: async () => (await import('./demo.ts')).command,
   explain: async () => (await import('./explain.ts')).command,

@@ -7,6 +7,7 @@ import type { Finding, KeyPath } from './validate.ts'
 export function crossChecks(config: Config): Finding[] {
   const { ap, bsf } = config
   return [
+    ...store(config),
     ...roles(config),
     ...(bsf ? bsfChecks(bsf) : []),
     ...(ap ? [...znClient(ap, bsf), ...appServers(ap), ...routes(ap), ...doors(ap, config), ...apNames(ap)] : []),
@@ -24,6 +25,21 @@ function roles({ ap, bsf, hss, as }: Config): Finding[] {
   }
   if (hss && !bsf) {
     findings.push({ path: ['hss'], detail: 'nobody can reach it; it serves the bsf section of this file' })
+  }
+  return findings
+}
+
+function store({ store: { kind, redis } }: Config): Finding[] {
+  if (kind !== 'redis')
+    return redis ? [{ path: ['store', 'redis'], detail: `is for kind: redis; here it is ${kind}` }] : []
+  if (!redis) return [{ path: ['store', 'kind'], detail: 'redis needs the section store.redis' }]
+  const findings: Finding[] = []
+  const wants = (key: string, detail: string) => findings.push({ path: ['store', 'redis', key], detail })
+  if (redis.mode === 'sentinel' && redis.sentinelName === '') wants('sentinelName', 'missing; mode sentinel needs it')
+  if (redis.mode !== 'sentinel' && redis.sentinelName !== '') wants('sentinelName', 'is for mode sentinel')
+  if (redis.username !== '' && redis.passwordFile === '') wants('passwordFile', 'missing; username goes with it')
+  if (redis.tls && (redis.tls.certificateFile === '') !== (redis.tls.keyFile === '')) {
+    wants('tls', 'certificateFile and keyFile go together; give both or neither')
   }
   return findings
 }

@@ -23,6 +23,10 @@ export interface FormatTypes {
   readonly name: string
   /** IP address, or network as `address/prefix length`. */
   readonly network: string
+  /** `host:port`, an IPv6 address in brackets. */
+  readonly 'host-port': string
+  /** Printable characters without blanks and braces. */
+  readonly 'key-prefix': string
   /** Name of an HTTP header field. */
   readonly 'header-name': string
 }
@@ -82,6 +86,18 @@ export const FORMATS: { readonly [Name in FormatName]: Format } = {
       const fits = length === undefined || (/^[1-9]\d{0,2}$/.test(length) && Number(length) <= most)
       return isIP(address) !== 0 && more.length === 0 && fits ? text : undefined
     },
+  },
+  'host-port': {
+    expects: 'host:port, an IPv6 address in brackets',
+    read: (text) => {
+      const [, host = '', port = ''] = /^(\[[0-9A-Fa-f:.]+\]|[^:]+):(\d{1,5})$/.exec(text) ?? []
+      const named = host.startsWith('[') ? isIP(host.slice(1, -1)) === 6 : isIP(host) === 4 || parseFqdn(host)
+      return named && Number(port) >= 1 && Number(port) <= 65_535 ? text : undefined
+    },
+  },
+  'key-prefix': {
+    expects: 'printable characters without blanks and braces, at most 64',
+    read: (text) => (/^[!-z|~]{1,64}$/.test(text) ? text : undefined),
   },
   'header-name': {
     expects: 'the name of a header: letters, digits and hyphens',

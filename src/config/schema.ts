@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { apSchema } from './schema/ap.ts'
 import { bsfSchema, hssSchema } from './schema/bsf.ts'
 import { given, integer, listen, OCTETS, oneOf, section, textOr } from './schema/keys.ts'
+import { storeSchema } from './schema/store.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
@@ -32,15 +33,7 @@ export const configSchema = given(
         1,
       ),
     }),
-    store: section('Store', 'Where state is kept.', {
-      kind: oneOf(
-        'Kind',
-        'lmdb: survives restarts, shared by the processes of a host; memory: lost at exit.',
-        ['lmdb', 'memory'],
-        'lmdb',
-      ),
-      directory: textOr('file', 'Directory', 'Folder of the lmdb store.', './state'),
-    }),
+    store: storeSchema,
     hss: Type.Optional(hssSchema),
     bsf: Type.Optional(bsfSchema),
     ap: Type.Optional(apSchema),

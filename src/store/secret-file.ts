@@ -12,6 +12,17 @@ export function secretFile(path: string): Secret {
   return read(path) ?? make(path)
 }
 
+/**
+ * The same for a key that several hosts share: it is never made here, since each host would make its own.
+ * @throws GbaError STORE_UNAVAILABLE where it is missing, too
+ */
+export function sharedSecretFile(path: string): Secret {
+  const secret = read(path)
+  if (!secret)
+    throw new GbaError('STORE_UNAVAILABLE', `${path} is missing; 'gba-proxy keys' makes it, once for all hosts`)
+  return secret
+}
+
 function read(path: string): Secret | undefined {
   let text: string
   try {
