@@ -6,13 +6,16 @@ import type { EpochMs } from './core/bytes.ts'
 import type { SettingsOf } from './hss/settings.ts'
 import type { Audit } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
+import { rateOf, sourcesBut } from './sources.ts'
 import type { State } from './state.ts'
+import { memoryRateLimiter } from './store/memory-rate-limiter.ts'
 import { upstreamTlsOptions } from './tls/listener.ts'
 import { followTls, type LiveTls } from './tls/live.ts'
 import { authenticator } from './ua/authenticate.ts'
 import { certificateDoor } from './ua/certificate.ts'
 import { type DemandFile, followDemands } from './ua/demand-file.ts'
 import { doorsOf } from './ua/doors.ts'
+import { type FailureGuard, failureGuard } from './ua/failures.ts'
 import type { FollowedFile } from './ua/followed-file.ts'
 import { passwordDoor } from './ua/password.ts'
 import { pskDoor } from './ua/psk.ts'
@@ -74,6 +77,7 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
   const live = liveTls(config, parts, () => listeners.endCertificateConnections())
   const common = {
     doors,
+    failures: failuresOf(config, parts),
     headerCount: config.limits.headerCount,
     authIntAnswerBytes: config.limits.authIntAnswerBytes,
     audit,
@@ -94,6 +98,24 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
       subscribers?.close()
     },
   }
+}
+
+/** Those held back on Ua, and those who have succeeded, of whom one process knows. */
+const MAX_REMEMBERED = 20_000
+
+function failuresOf({ limits: { failures } }: ApConfig, { now, state }: ApParts): FailureGuard {
+  return failureGuard({
+    limiter: state.limiter,
+    fallback: memoryRateLimiter({ maxKeys: MAX_REMEMBERED }),
+    limits: {
+      perSource: rateOf(failures.perSource),
+      perIdentity: rateOf(failures.perIdentity),
+      perUsername: rateOf(failures.perUsername),
+    },
+    sourceOf: sourcesBut(failures.trustedSources),
+    now,
+    maxRemembered: MAX_REMEMBERED,
+  })
 }
 
 /** The certificates of the listeners, followed while they change. */

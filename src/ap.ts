@@ -19,8 +19,10 @@ import {
 } from './passage.ts'
 import type { AccessLog } from './store/store.ts'
 import { addressedNaf } from './ua/addressed-naf.ts'
-import type { Authenticated } from './ua/authenticated.ts'
+import type { Attempt, Authenticated } from './ua/authenticated.ts'
+import type { DoorName } from './ua/door.ts'
 import type { DoorPolicy, Doors, Knock } from './ua/doors.ts'
+import { type FailureGuard, isGuess } from './ua/failures.ts'
 import { mustRebootstrap, type ProvenBootstrap, type RebootstrapDemands } from './ua/rebootstrap.ts'
 import { requireTolerated } from './ua/verify.ts'
 import {
@@ -44,6 +46,7 @@ export interface ApOptions {
   readonly appServers: readonly AppServer[]
   readonly tolerances: Tolerances
   readonly doors: Doors
+  readonly failures: FailureGuard
   /** What is known of the connection that a request came on. @throws GbaError UA_FRONT_SILENT */
   readonly connectionOf: (request: FastifyRequest) => Connection
   /** Header fields without those that a front may have written for us: no application server is told by them. */
@@ -66,7 +69,7 @@ export interface ApOptions {
  * @see 3GPP TS 24.109 clause 7 (Rel-17)
  */
 export default async function ap(scope: FastifyInstance, options: ApOptions) {
-  const { audit, doors, now } = options
+  const { audit, doors, failures, now } = options
   const ways = upstreams(options.appServers)
 
   scope.decorateRequest('passage')
@@ -91,19 +94,20 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     const knock = knockOf(request, arrival, connection)
     const policy = doorPolicyOf(arrival)
     passage.door = doors.choose(knock, policy)
+    if (isDigest(passage.door)) failures.admit(connection.source, knock.request.authorization)
     passage.attempt = await doors.enter(passage.door, knock, policy)
     // Who is not authenticated gets no body read, where the response does not cover it.
     if (passage.attempt.needsBody) return
-    passage.authenticated = await passage.attempt.verify(NO_BODY, renewalOn(arrival.route))
+    passage.authenticated = await verified(passage.attempt, arrival, connection, NO_BODY)
     passage.permission = permit(request, arrival, passage.authenticated)
   })
 
   scope.addHook('preHandler', async (request, reply) => {
     const { passage } = request
-    const { arrival, attempt } = passage
-    if (!arrival || !attempt) throw new TypeError('a request that never arrived')
+    const { arrival, attempt, connection } = passage
+    if (!arrival || !attempt || !connection) throw new TypeError('a request that never arrived')
     const body = Buffer.isBuffer(request.body) ? request.body : undefined
-    passage.authenticated ??= await attempt.verify(body ?? NO_BODY, renewalOn(arrival.route))
+    passage.authenticated ??= await verified(attempt, arrival, connection, body ?? NO_BODY)
     passage.permission ??= permit(request, arrival, passage.authenticated)
     if (isOurs(arrival.uri)) return sendAccessLog(request, reply, arrival.uri, passage.authenticated)
     passage.forwarding = {
@@ -128,6 +132,13 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
   scope.addHook('onClose', () => ways.destroy())
 
   const isOurs = (uri: XcapUri) => options.accessLog !== undefined && isAccessLog(uri)
+
+  async function verified(attempt: Attempt, { route }: Arrival, { source }: Connection, body: Uint8Array) {
+    const who = await attempt.verify(body, renewalOn(route))
+    const username = attempt.btid ?? attempt.username
+    if (isDigest(who.door) && username !== undefined) failures.succeeded(source, username)
+    return who
+  }
 
   /** Asked of a bootstrap once a response has verified, so that the 401 means renegotiation. */
   function renewalOn({ maxKeyAgeS }: Route) {
@@ -210,8 +221,16 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     }
   }
 
-  function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply) {
-    const fault = asGbaError(error)
+  /** Whoever fails once too often is told so in the place of how. */
+  async function counted(found: GbaError, { passage, raw }: FastifyRequest): Promise<GbaError> {
+    const { connection, door } = passage ?? {}
+    if (!connection || !isDigest(door) || !isGuess(found.code)) return found
+    const authorization = headerValues(raw.rawHeaders, 'authorization')
+    return (await failures.failed(found.code, connection.source, authorization)) ?? found
+  }
+
+  async function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply) {
+    const fault = await counted(asGbaError(error), request)
     const status = fault.fault.ut ?? 500
     leaveEntry(request, status, fault.code)
     audit.record('ut.refused', {
@@ -235,7 +254,8 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
       if (door === 'psk') reply.header('connection', 'close')
     }
     if (status === 405) reply.header('allow', (request.passage?.methods ?? ALL_METHODS).join(', '))
-    if (status === 503) reply.header('retry-after', '5')
+    const retryAfterS = fault.retryAfterS ?? (status === 503 ? 5 : undefined)
+    if (retryAfterS !== undefined) reply.header('retry-after', String(retryAfterS))
     const body = Buffer.from(JSON.stringify(problemOf(status, request.id)))
     // A UE that authenticated learns that this refusal is ours as well.
     const { authenticated } = request.passage ?? {}
@@ -249,6 +269,10 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
 }
 
 const NO_BODY = new Uint8Array()
+
+/** Where responses can be guessed: at the others TLS has proved who it is. */
+const isDigest = (door: DoorName | undefined): boolean => door === 'digest' || door === 'password'
+
 const ALL_METHODS = ['GET', 'HEAD', 'PUT', 'DELETE']
 
 /** Headers that a refusal keeps, whoever was asked before. */

@@ -14,8 +14,10 @@ import { loadSubscribers, type Subscribers } from './hss/subscribers.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
 import { createLog, type Logger, openLogFile, pseudonymiser } from './observe/log.ts'
 import { boundStop, createServer, unborn } from './server.ts'
+import { rateOf, sourcesBut } from './sources.ts'
 import { openState, type State } from './state.ts'
 import { clientTlsOptions, mutualTlsOptions } from './tls/listener.ts'
+import { ubLimiter } from './ub/limits.ts'
 import ub from './ub/plugin.ts'
 import type { AvSource } from './zh/port.ts'
 import { cachedKeySource, type KeyCache } from './zn/cache.ts'
@@ -115,7 +117,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   const sweep = setInterval(() => {
     keys?.sweep()
     proxy?.sweep()
-    for (const store of [state.bootstraps, state.accessLog]) {
+    for (const store of [state.bootstraps, state.accessLog, state.limiter]) {
       store?.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
     }
   }, EXPIRY_SWEEP_MS)
@@ -139,6 +141,7 @@ async function ubServer(
   bsf: BsfConfig,
   subscribers: Subscribers | undefined,
 ): Promise<FastifyInstance> {
+  const drawn = bsf.ub.limits
   const limits = { ...SMALL_LIMITS, ...bsf.ub }
   const server = createServer({ log, limits, onRefused: unborn(audit, 'ub.refused') })
   await server.register(ub, {
@@ -149,6 +152,16 @@ async function ubServer(
     avSource: avSource ?? avSourceOf(config.hss, subscribers, state),
     challenges: state.challenges,
     bootstraps: state.bootstraps,
+    limiter: ubLimiter({
+      limiter: state.limiter,
+      limits: {
+        perSource: rateOf(drawn.perSource),
+        perImpi: rateOf(drawn.perImpi),
+        wrongResponseCost: drawn.wrongResponseCost,
+      },
+      now,
+    }),
+    sourceOf: sourcesBut(drawn.trustedSources),
     audit,
     now,
     randomBytes,

@@ -16,6 +16,7 @@ export const FAULTS = {
   UB_REQUEST_MALFORMED: { by: 'ue', ut: null, ub: 400, zn: null },
   UB_TMPI_UNKNOWN: { by: 'ue', ut: null, ub: 403, zn: null },
   UB_RESPONSE_WRONG: { by: 'ue', ut: null, ub: 403, zn: null },
+  UB_TOO_MANY_REQUESTS: { by: 'ue', ut: null, ub: 429, zn: null },
   UB_NOT_FOUND: { by: 'ue', ut: null, ub: 404, zn: null },
   UB_METHOD_NOT_ALLOWED: { by: 'ue', ut: null, ub: 405, zn: null },
   // Zh, TS 29.109 clause 4 (Rel-17)
@@ -50,6 +51,7 @@ export const FAULTS = {
   UA_NONCE_FORGOTTEN: { by: 'us', ut: 401, ub: null, zn: null },
   UA_NC_REUSED: { by: 'ue', ut: 401, ub: null, zn: null },
   UA_REBOOTSTRAP_DEMANDED: { by: 'policy', ut: 401, ub: null, zn: null },
+  UA_TOO_MANY_FAILURES: { by: 'ue', ut: 429, ub: null, zn: null },
   UA_DOOR_CLOSED: { by: 'policy', ut: 403, ub: null, zn: null },
   UA_CERTIFICATE_REFUSED: { by: 'ue', ut: 403, ub: null, zn: null },
   UA_CERTIFICATE_UNKNOWN: { by: 'policy', ut: 403, ub: null, zn: null },
@@ -86,10 +88,13 @@ export type FaultCode = keyof typeof FAULTS
 /** One hierarchy for every refusal, told apart by `code`. `message` is for the audit log: it may name an identity. */
 export class GbaError extends Error {
   readonly code: FaultCode
-  constructor(code: FaultCode, detail: string, options?: ErrorOptions) {
+  /** After how many seconds it may be tried again, where that is known. */
+  readonly retryAfterS: number | undefined
+  constructor(code: FaultCode, detail: string, options?: ErrorOptions & { readonly retryAfterS?: number }) {
     super(detail, options)
     this.name = 'GbaError'
     this.code = code
+    this.retryAfterS = options?.retryAfterS
   }
 
   get fault(): Fault {

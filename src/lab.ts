@@ -103,6 +103,9 @@ function listening(): Promise<Server> {
   })
 }
 
+/** Whoever tests a UE lets it bootstrap as often as it likes. */
+export const LAB_LIMITS = { perImpi: { burst: 0 }, perSource: { burst: 0 } }
+
 /** The configuration of a lab: all roles in one process, on loopback. */
 export function labConfig(directory: string, ports: LabPorts, overrides: LabOverrides = {}): Config {
   const certs = join(directory, 'certs')
@@ -114,7 +117,6 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
       hss: { subscribersFile: join(directory, 'subscribers.yaml') },
       bsf: {
         names: [LAB_BSF, `bsf.ims.${LAB_BSF.slice('bsf.'.length)}`],
-        ub: { host, port: ports.ub },
         zn: {
           host,
           port: ports.zn,
@@ -126,6 +128,7 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
           nafs: [{ name: 'ap', certificate: { san: LAB_ZN_CLIENT }, fqdns: [LAB_NAF, LAB_SECOND_NAF], gsids: [2, 3] }],
         },
         ...overrides.bsf,
+        ub: { host, port: ports.ub, limits: LAB_LIMITS, ...overrides.bsf?.ub },
       },
       ap: {
         host,
@@ -148,7 +151,7 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
 export interface LabOverrides {
   readonly log?: object
   readonly store?: object
-  readonly bsf?: object
+  readonly bsf?: { readonly ub?: object; readonly [key: string]: unknown }
   readonly ap?: { readonly challenge?: object; readonly [key: string]: unknown }
   readonly as?: object | null
 }

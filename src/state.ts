@@ -6,6 +6,7 @@ import { lmdbBootstrapStore, lmdbDocumentStore, lmdbSqnStore, openLmdb } from '.
 import { lmdbAccessLog } from './store/lmdb-access-log.ts'
 import { lmdbNonceLedger } from './store/lmdb-nonce-ledger.ts'
 import { lmdbOnceStore } from './store/lmdb-once-store.ts'
+import { lmdbRateLimiter } from './store/lmdb-rate-limiter.ts'
 import {
   memoryAccessLog,
   memoryBootstrapStore,
@@ -14,18 +15,28 @@ import {
   memoryOnceStore,
   memorySqnStore,
 } from './store/memory.ts'
+import { memoryRateLimiter } from './store/memory-rate-limiter.ts'
 import {
   openRedis,
   type RedisStoreOptions,
   redisAccessLog,
   redisBootstrapStore,
   redisDocumentStore,
+  redisLimiter,
   redisNonceLedger,
   redisOnceStore,
   redisSqnStore,
 } from './store/redis.ts'
 import { secretFile, sharedSecretFile } from './store/secret-file.ts'
-import type { AccessLog, BootstrapStore, DocumentStore, NonceLedger, OnceStore, SqnStore } from './store/store.ts'
+import type {
+  AccessLog,
+  BootstrapStore,
+  DocumentStore,
+  NonceLedger,
+  OnceStore,
+  RateLimiter,
+  SqnStore,
+} from './store/store.ts'
 import type { PendingChallenge } from './ub/bootstrap.ts'
 import { pendingChallengeCodec } from './ub/pending-challenge.ts'
 
@@ -37,6 +48,7 @@ export interface State {
   readonly sqns: SqnStore
   readonly documents: DocumentStore
   readonly ledger: NonceLedger
+  readonly limiter: RateLimiter
   /** Where an AP keeps one. */
   readonly accessLog: AccessLog | undefined
   /** Signs nonces; shared by all that serve one NAF. */
@@ -52,6 +64,8 @@ export interface State {
 
 const MAX_BOOTSTRAPS_IN_MEMORY = 1_000_000
 const MAX_NONCES = 1_000_000
+/** In debt at a time; in memory some 400 octets each. */
+const MAX_LIMITED_KEYS = 200_000
 
 /** What the adapters of every kind are told. */
 interface Wanted {
@@ -86,6 +100,7 @@ function inMemory({ accessLog, maxChallenges, nonceKeyFile, pseudonymKeyFile }: 
     sqns: memorySqnStore(),
     documents: memoryDocumentStore(),
     ledger: memoryNonceLedger({ maxNonces: MAX_NONCES, startedAt: Date.now() }),
+    limiter: memoryRateLimiter({ maxKeys: MAX_LIMITED_KEYS }),
     accessLog: accessLog && memoryAccessLog(accessLog),
     nonceKey: own(nonceKeyFile),
     appServerPseudonymKey: own(pseudonymKeyFile),
@@ -102,6 +117,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
   const ledger = lmdbNonceLedger({ directory, maxNonces: MAX_NONCES, startedAt })
   const { keys } = environment
   const challenges = lmdbOnceStore({ directory, keys, codec: pendingChallengeCodec, maxEntries })
+  const limiter = lmdbRateLimiter({ directory, keys, maxKeys: MAX_LIMITED_KEYS })
   const accessLog = wanted.accessLog && lmdbAccessLog(environment, { ...wanted.accessLog, onFailure: report })
   return {
     bootstraps: lmdbBootstrapStore(environment),
@@ -109,6 +125,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
     sqns: lmdbSqnStore(environment),
     documents: lmdbDocumentStore(environment),
     ledger,
+    limiter,
     accessLog,
     nonceKey: secretFile(wanted.nonceKeyFile ?? join(directory, KEY_FILES.nonce)),
     appServerPseudonymKey: secretFile(wanted.pseudonymKeyFile ?? join(directory, KEY_FILES.appServerPseudonym)),
@@ -118,6 +135,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
       await accessLog?.close().catch(report)
       await challenges.close()
       await ledger.close()
+      await limiter.close()
       await environment.close()
     },
   }
@@ -138,6 +156,7 @@ function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted):
     sqns: redisSqnStore(environment),
     documents: redisDocumentStore(environment),
     ledger,
+    limiter: redisLimiter(environment),
     ready: beginning.catch(() => {}),
     accessLog,
     nonceKey: sharedSecretFile(wanted.nonceKeyFile ?? shared(KEY_FILES.nonce)),

@@ -32,6 +32,13 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     advice:
       'Compare K and OPc of card and subscriber, and whether OP was given for OPc; a new challenge changes nothing.',
   },
+  UB_TOO_MANY_REQUESTS: {
+    happened:
+      'More challenges were asked for than bsf.ub.limits lets a subscriber or a source have; no vector was drawn.',
+    clause: 'none; a vector is drawn for who may need it',
+    advice:
+      'Look for a UE that bootstraps in a loop, or a front or NAT with many UEs behind it: that is a trusted source.',
+  },
   UB_NOT_FOUND: {
     happened: 'A request to the BSF for another target than /.',
     clause: TS24109('4.2'),
@@ -192,6 +199,12 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     happened: 'The response is right, but the bootstrap is older than the route or the operator lets it be.',
     clause: TS24109('5.2.5'),
     advice: 'Nothing is wrong: the UE bootstraps anew. To see why, look at maxKeyAgeS and the file of demands.',
+  },
+  UA_TOO_MANY_FAILURES: {
+    happened: 'Too many wrong responses or unknown B-TIDs came before, under this name or from this source.',
+    clause: 'RFC 6585 §4; a 401 would make a handset bootstrap',
+    advice:
+      'Look at the refusals before it: a UE with a wrong key, somebody who guesses, or many UEs behind one address.',
   },
   UA_DOOR_CLOSED: {
     happened: 'The route does not take the kind of proof that the UE brings, and asks for none over HTTP.',

@@ -5,8 +5,9 @@ import { decodeDocument, encodeDocument } from './document-record.ts'
 import { corrupted, full } from './faults.ts'
 import { type RedisReply, redisScript } from './redis-connection.ts'
 import type { RedisEnvironment } from './redis-environment.ts'
+import { redisRateLimiter, type ScriptRunner, TAKE } from './redis-rate-limiter.ts'
 import { recordKey, seal, unseal } from './seal.ts'
-import type { DocumentStore, SqnStore, StoredDocument } from './store.ts'
+import type { DocumentStore, RateLimiter, SqnStore, StoredDocument } from './store.ts'
 
 export { redisAccessLog } from './redis-access-log.ts'
 export { redisBootstrapStore } from './redis-bootstraps.ts'
@@ -119,3 +120,17 @@ else
 end
 return 1
 `)
+
+/**
+ * The rates that hosts share. A count that a failover loses lets a few more through, so no replica is waited for.
+ */
+export function redisLimiter({ redis, keys, name }: RedisEnvironment): RateLimiter {
+  const runner: ScriptRunner = {
+    async eval(_script, [key = ''], args) {
+      return redis.read({ script: TAKE_SCRIPT, keys: [key], args: [...args] })
+    },
+  }
+  return redisRateLimiter({ redis: runner, keys, keyPrefix: name('') })
+}
+
+const TAKE_SCRIPT = redisScript(TAKE)

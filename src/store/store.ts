@@ -137,3 +137,34 @@ export interface AccessLog {
   /** Drops logs whose last entry has expired, at most an hour late. @returns how many owners went */
   sweep(now: EpochMs): Promise<number>
 }
+
+/** How often something may happen: `burst` times at once, and then as often as `perMinute` says. */
+export interface Rate {
+  readonly burst: number
+  readonly perMinute: number
+}
+
+export interface Taken {
+  readonly allowed: boolean
+  /** After how many full seconds one more is allowed, if nobody takes it before; 0: at once. */
+  readonly retryAfterS: number
+}
+
+/**
+ * Counts what keys do, by the generic cell rate algorithm. A key has one rate at all times: what is limited in two ways
+ * has two keys. Keys are kept as keyed hashes.
+ * Exact: of racing callers as many are allowed as there is room for. What is refused costs nothing.
+ * Bounded, whoever invents keys: only keys in debt are kept, and for a minute after. When there are too many of them, of
+ * all others the one that is free soonest goes, and has its debt remitted. So a flood of new keys, each with the smallest
+ * debt there is, pushes out its own like; a debtor stays unless as many others are free later, which costs whoever wants
+ * that as many times its debt; and an honest newcomer is let in. Keys of a quick rate go before those of a slow one.
+ */
+export interface RateLimiter {
+  /**
+   * @param cost  what is taken when one is allowed, as far as there is room; 1 by default
+   * @throws RangeError for a rate that is none; GbaError STORE_UNAVAILABLE
+   */
+  take(key: string, rate: Rate, now: EpochMs, cost?: number): Promise<Taken>
+  /** Drops the keys that are out of debt. @returns how many went */
+  sweep(now: EpochMs): Promise<number>
+}

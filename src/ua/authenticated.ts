@@ -35,6 +35,8 @@ export interface Attempt {
   readonly needsBody: boolean
   /** As claimed. */
   readonly btid?: Btid
+  /** As claimed, where a password proves it. */
+  readonly username?: string
   /** Those that would be tried. */
   readonly uaProtocolIds?: readonly UaProtocolId[]
   /**

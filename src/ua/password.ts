@@ -82,6 +82,7 @@ export function passwordDoor(options: PasswordDoorOptions) {
       })
       return {
         needsBody: presented.qop === 'auth-int',
+        username: presented.credentials.username,
         async verify(body) {
           const { subscriber, ha1 } = prove(presented, body)
           const odd = await spendNonce(presented)

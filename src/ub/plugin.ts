@@ -19,7 +19,9 @@ import {
   readUbRequest,
   TMPI_TOKEN,
   type UbRequest,
+  type Verdict,
 } from './bootstrap.ts'
+import type { UbCaller, UbLimiter } from './limits.ts'
 
 export interface UbOptions extends BsfIdentity {
   readonly keyLifetimeS: number
@@ -27,6 +29,9 @@ export interface UbOptions extends BsfIdentity {
   readonly avSource: AvSource
   readonly challenges: OnceStore<PendingChallenge>
   readonly bootstraps: BootstrapStore
+  readonly limiter: UbLimiter
+  /** What an address is counted as; undefined: not by its address. */
+  readonly sourceOf: (address: string) => string | undefined
   readonly audit: Audit
   readonly now: () => EpochMs
   readonly randomBytes: (length: number) => Uint8Array
@@ -34,7 +39,7 @@ export interface UbOptions extends BsfIdentity {
 
 /** Ub: bootstrapping with HTTP Digest AKA, on plain HTTP. @see 3GPP TS 24.109 clause 4 (Rel-17) */
 export default async function ub(scope: FastifyInstance, options: UbOptions) {
-  const { avSource, challenges, bootstraps, audit, now } = options
+  const { avSource, challenges, bootstraps, limiter, audit, now } = options
   const server = options.tmpi ? `gba-proxy ${TMPI_TOKEN}` : 'gba-proxy'
 
   scope.removeAllContentTypeParsers()
@@ -55,7 +60,9 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
     const pending = await challenges.take(credentials.nonce, now())
     // An answer to a challenge that is gone (late, or used): the UE starts again with a fresh vector.
     if (!pending) return challenge(request, reply, opening, await impiOf(opening))
-    const verdict = judgeAnswer(pending, opening, credentials, ubRequest.method)
+    const verdict = await judge(callerOf(request, opening, pending.impi), () =>
+      judgeAnswer(pending, opening, credentials, ubRequest.method),
+    )
     if (verdict.verdict === 'resync') {
       return challenge(request, reply, opening, pending.impi, { rand: pending.av.rand, auts: verdict.auts })
     }
@@ -73,6 +80,7 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
     impi: Impi,
     resync?: Resync,
   ) {
+    await limiter.admit(callerOf(request, opening, impi))
     const maa = await avSource.draw(impi, resync)
     if (resync) audit.record('ub.resynchronised', { requestId: request.id, impi })
     audit.record('zh.av-drawn', { requestId: request.id, impi })
@@ -85,6 +93,21 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
       .header('content-type', PROBLEM_JSON)
       .send(problemOctets(401, request.id))
   }
+
+  async function judge(caller: UbCaller, verdict: () => Verdict): Promise<Verdict> {
+    try {
+      return verdict()
+    } catch (error) {
+      await limiter.failed(caller)
+      throw error
+    }
+  }
+
+  const callerOf = (request: FastifyRequest, { identity }: Opening, impi: Impi): UbCaller => ({
+    source: options.sourceOf(request.ip),
+    impi,
+    isTmpi: 'tmpi' in identity,
+  })
 
   async function impiOf({ identity }: Opening): Promise<Impi> {
     if ('impi' in identity) return identity.impi
@@ -105,7 +128,8 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
       source: request.ip,
     })
     if (fault.fault.by === 'us' || status >= 500) request.log.error({ err: error, code: fault.code }, 'ub.failed')
-    if (status === 503) reply.header('retry-after', '5')
+    const retryAfterS = fault.retryAfterS ?? (status === 503 ? 5 : undefined)
+    if (retryAfterS !== undefined) reply.header('retry-after', String(retryAfterS))
     if (status === 405) reply.header('allow', 'GET')
     return reply.code(status).header('content-type', PROBLEM_JSON).send(problemOctets(status, request.id))
   }

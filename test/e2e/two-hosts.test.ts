@@ -10,7 +10,7 @@ import { loadSim } from '../../src/ue/sim.ts'
 import { type Deployment, deployment, type Server } from '../support/deployment.ts'
 import { type HandUe, handUe } from '../support/hand-ue.ts'
 import { findProgram, peerTest } from '../support/peer.ts'
-import { rawExchange } from '../support/raw-client.ts'
+import { rawExchange, requestOctets } from '../support/raw-client.ts'
 import { REDIS_PROGRAMS, type RedisServer, redisServer } from '../support/redis.ts'
 import { type ScriptedAs, scriptedAs } from '../support/scripted-as.ts'
 
@@ -42,6 +42,7 @@ describe('two hosts over one Redis', () => {
           config.bsf.ub.port = ub
           config.ap.port = ap
           config.ap.appServers[0].url = as.url
+          config.bsf.ub.limits = { perImpi: { burst: 30, perMinute: 1 } }
           delete config.as
         })
         return { server: await site.serve(file), ub, ap }
@@ -145,5 +146,21 @@ describe('two hosts over one Redis', () => {
     assert.equal(answer.status, 401)
     assert.ok(Date.now() - back < 5_000, `${Date.now() - back} ms`)
     assert.equal(as.arrived.length, seen)
+  })
+
+  peer('what one subscriber may have of vectors, the hosts count together', async () => {
+    const sim = await loadSim(join(site.directory, 'deploy', 'sim.example.yaml'))
+    const lines = [
+      'Host: bsf.mnc001.mcc001.pub.3gppnetwork.org',
+      `Authorization: Digest username="${sim.impi}", realm="r", nonce="", uri="/", response=""`,
+    ]
+    const before = await vectors()
+    const statuses: number[] = []
+    for (let i = 0; i < 60; i++) {
+      statuses.push((await rawExchange({ port: host(i % 2).ub }, requestOctets('GET / HTTP/1.1', lines))).status)
+    }
+    assert.ok(statuses.filter((status) => status === 401).length <= 30, statuses.join(' '))
+    assert.ok(statuses.slice(40).every((status) => status === 429))
+    assert.ok((await vectors()) - before <= 30)
   })
 })

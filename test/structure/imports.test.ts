@@ -201,7 +201,8 @@ describe('packages', () => {
 describe('what is pure', () => {
   const PURE = [
     ...files.filter((file) => unitOf(file) === 'core'),
-    'ub/bootstrap.ts',
+    ...['bootstrap', 'limits'].map((name) => `ub/${name}.ts`),
+    'store/gcra.ts',
     ...[
       'addressed-naf',
       'authenticate',
@@ -209,6 +210,7 @@ describe('what is pure', () => {
       'challenge',
       'door',
       'doors',
+      'failures',
       'keys',
       'nonce',
       'password',

@@ -8,6 +8,7 @@ import type { EpochMs } from '../../src/core/bytes.ts'
 import {
   freePorts,
   LAB_BSF,
+  LAB_LIMITS,
   LAB_NAF,
   LAB_SECOND_NAF,
   LAB_ZN_CLIENT,
@@ -79,7 +80,7 @@ export async function labApart(options: ApartOptions = {}): Promise<Apart> {
     hss: { subscribersFile: join(directory, 'subscribers.yaml') },
     bsf: {
       names: [LAB_BSF],
-      ub: { host, port: ports.ub },
+      ub: { host, port: ports.ub, limits: LAB_LIMITS },
       zn: {
         host,
         port: ports.zn,

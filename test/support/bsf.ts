@@ -6,6 +6,7 @@ import { type App, type AppParts, startApp } from '../../src/app.ts'
 import { configOf } from '../../src/config/load.ts'
 import { toHex } from '../../src/core/bytes.ts'
 import { Secret } from '../../src/core/secret.ts'
+import { LAB_LIMITS } from '../../src/lab.ts'
 import type { AuditEvent, AuditRecord } from '../../src/observe/audit.ts'
 import { createLog } from '../../src/observe/log.ts'
 import type { HandCard } from './hand-ub.ts'
@@ -26,7 +27,8 @@ export interface TestBsf {
 }
 
 export interface TestBsfOptions extends Pick<AppParts, 'now' | 'avSource'> {
-  readonly bsf?: object
+  /** Without limits, unless it sets them. */
+  readonly bsf?: { readonly ub?: object; readonly [key: string]: unknown }
   /** State in LMDB, in the directory that `restart` keeps; in memory otherwise. */
   readonly durable?: boolean
 }
@@ -59,7 +61,7 @@ async function start(directory: string, cards: TestBsf['cards'], options: TestBs
       {
         store: options.durable ? { kind: 'lmdb', directory: join(directory, 'state') } : { kind: 'memory' },
         hss: { subscribersFile: join(directory, 'subscribers.yaml') },
-        bsf: { names: BSF_NAMES, ub: { port: 0 }, ...options.bsf },
+        bsf: { names: BSF_NAMES, ...options.bsf, ub: { port: 0, limits: LAB_LIMITS, ...options.bsf?.ub } },
       },
       'a test',
     ),

@@ -4,6 +4,8 @@ import { type ConnectionOptions, connect as connectTls, TLSSocket } from 'node:t
 /** Where a raw connection goes; with `tls`, the name in SNI, the CA that vouches for it, and what else matters. */
 export interface RawTarget {
   readonly port: number
+  /** Address that it comes from, one of 127.0.0.0/8. */
+  readonly from?: string
   readonly tls?: ConnectionOptions & { readonly servername: string; readonly ca: Buffer }
 }
 
@@ -33,8 +35,9 @@ export interface RawConnection {
 }
 
 /** A connection that sends exactly the octets it is given: no client normalises them. */
-export async function rawConnect({ port, tls }: RawTarget): Promise<RawConnection> {
-  const socket = tls ? connectTls({ host: '127.0.0.1', port, ...tls }) : connectTcp({ host: '127.0.0.1', port })
+export async function rawConnect({ port, tls, from }: RawTarget): Promise<RawConnection> {
+  const place = { host: '127.0.0.1', port, ...(from !== undefined && { localAddress: from }) }
+  const socket = tls ? connectTls({ ...place, ...tls }) : connectTcp(place)
   await new Promise<void>((resolve, reject) => {
     socket.once(tls ? 'secureConnect' : 'connect', resolve)
     socket.once('error', reject)

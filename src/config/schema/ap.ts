@@ -11,10 +11,12 @@ import {
   OCTETS,
   oneOf,
   patience,
+  rate,
   SECONDS,
   section,
   text,
   textOr,
+  trustedSources,
 } from './keys.ts'
 
 const OWNERSHIP = ['owner', 'owner-write', 'as-decides'] as const
@@ -284,6 +286,17 @@ const limits = section('Limits', 'What one client may take.', {
     [1, 1_000_000],
     10_000,
   ),
+  failures: section('Failures', 'How often wrong responses and unknown B-TIDs are answered; beyond that it is 429.', {
+    perIdentity: rate('Per identity', 'For one B-TID or username, from one source.', { burst: 10, perMinute: 10 }),
+    perUsername: rate('Per username', 'For one username with a password, from all sources.', {
+      burst: 50,
+      perMinute: 10,
+    }),
+    perSource: rate('Per source', 'For one IPv4 address or IPv6 /64.', { burst: 300, perMinute: 300 }),
+    trustedSources: trustedSources(
+      'Addresses and networks behind which many UEs are (fronts, NATs): not counted by source.',
+    ),
+  }),
 })
 
 const appServer = given('Application server', 'One server behind the AP.', {

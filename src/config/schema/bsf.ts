@@ -8,10 +8,12 @@ import {
   listen,
   oneOf,
   patience,
+  rate,
   SECONDS,
   section,
   text,
   textOr,
+  trustedSources,
 } from './keys.ts'
 
 const gsid = integer('GSID', 'GAA service identifier.', [0, 4_294_967_295])
@@ -62,6 +64,23 @@ export const bsfSchema = given('BSF', 'Makes this process a bootstrapping server
       [1, 10_000_000],
       100_000,
     ),
+    limits: section('Limits', 'How often vectors are drawn on Ub; beyond that it answers 429.', {
+      perImpi: rate(
+        'Per IMPI',
+        'Challenges for one subscriber, of which one source may have half; as many again under its TMPI.',
+        { burst: 10, perMinute: 10 },
+      ),
+      perSource: rate('Per source', 'Challenges for one IPv4 address or IPv6 /64.', { burst: 100, perMinute: 120 }),
+      trustedSources: trustedSources(
+        'Addresses and networks behind which many UEs are (fronts, NATs): not counted by source.',
+      ),
+      wrongResponseCost: integer(
+        'Wrong response',
+        'Challenges that a wrong response counts as, beside its own.',
+        [0, 1000],
+        5,
+      ),
+    }),
   }),
   zn: Type.Optional(
     given('Zn', 'The HTTPS server for NAFs in other processes; without this section there is none.', {

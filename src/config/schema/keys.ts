@@ -17,6 +17,17 @@ export const oneOf = <const Word extends string>(
   byDefault?: NoInfer<Word>,
 ) => Type.Unsafe<Word>({ type: 'string', enum: [...words], title, description, ...withDefault(byDefault) })
 
+/** How often something may happen; `burst: 0` lifts the limit. */
+export const rate = (title: string, description: string, byDefault: { burst: number; perMinute: number }) =>
+  section(title, description, {
+    burst: integer('Burst', 'How many at once; 0: any number, always.', [0, 1_000_000], byDefault.burst),
+    perMinute: integer('Per minute', 'How many a minute after that.', [1, 1_000_000], byDefault.perMinute),
+  })
+
+/** @param description what is not done with them */
+export const trustedSources = (description: string) =>
+  list('Trusted sources', description, text('network', 'Source', 'IP address or network.'), 0, ['127.0.0.0/8', '::1'])
+
 /** A text that has to be given. */
 export const text = <Name extends FormatName>(format: Name, title: string, description: string) =>
   Type.Unsafe<FormatTypes[Name]>({ type: 'string', format, minLength: 1, title, description })
