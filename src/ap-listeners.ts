@@ -10,7 +10,7 @@ import type { Audit, AuditRecord } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
 import { createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { type AddressBlock, addressTest, parseAddressBlock } from './tls/addresses.ts'
-import { admitFront, type FrontOptions } from './tls/front.ts'
+import { admitFront, type FrontOptions, frontOf } from './tls/front.ts'
 import { withoutFrontHeaders } from './tls/front-headers.ts'
 import type { LiveTls } from './tls/live.ts'
 import { admitPsk } from './tls/psk-listener.ts'
@@ -61,7 +61,7 @@ export async function apListeners(
     }
     const server =
       front.tls === 'through'
-        ? passingOn(main.server as HttpsServer, options)
+        ? passingOn(main.server as HttpsServer, options, config.limits.connections)
         : await serverBehind(parts, front, options)
     servers.push(['front', server, front])
   }
@@ -167,9 +167,10 @@ function upgradeServer(
 }
 
 /** TCP alone: what comes belongs to the TLS server, once a front has said whose it is. */
-function passingOn(main: HttpsServer, options: FrontOptions): Listens {
+function passingOn(main: HttpsServer, options: FrontOptions, connections: number): Listens {
   const open = new Set<Socket>()
   const server = createTcpServer((raw) => main.emit('connection', raw))
+  server.maxConnections = connections
   admitFront(server, options, main)
   server.on('connection', (raw: Socket) => {
     open.add(raw)
@@ -216,8 +217,9 @@ const CODES_IN_CLEAR: Readonly<Record<number, FaultCode>> = {
 export function refusedBeforeTls(
   { audit }: { readonly audit: Audit },
   reason: string,
-  { remoteAddress }: Socket,
+  peer: Socket,
   door?: AuditRecord['door'],
 ): void {
+  const remoteAddress = frontOf(peer)?.clientAddress ?? peer.remoteAddress
   audit.record('tls.refused', { reason, ...(door && { door }), ...(remoteAddress && { source: remoteAddress }) })
 }

@@ -6,7 +6,7 @@ import type { FastifyRequest } from 'fastify'
 import { uaProtocolIdOfSuite } from './core/naf-id.ts'
 import { GbaError } from './errors.ts'
 import type { Connection } from './passage.ts'
-import { isAnswering } from './server.ts'
+import { answerOn } from './server.ts'
 import { type FrontFacts, frontOf } from './tls/front.ts'
 import { type FrontHeaderNames, readFrontHeaders } from './tls/front-headers.ts'
 import { doorOf } from './tls/psk-listener.ts'
@@ -58,7 +58,9 @@ export function followCertificates(server: Server): EndCertificateConnections {
   return () => {
     for (const socket of open) {
       outdated.add(socket)
-      if (!isAnswering(socket)) socket.end()
+      const answer = answerOn(socket)
+      if (answer) answer.once('close', () => socket.end())
+      else socket.end()
     }
   }
 }

@@ -128,10 +128,15 @@ function malformed(detail: string): never {
   throw Object.assign(new Error(detail), { statusCode: 400 })
 }
 
-/** Whether a response has begun on this connection: Node keeps it there, and asks the same before it answers itself. */
-export function isAnswering(socket: Socket & { readonly _httpMessage?: ServerResponse | null }): boolean {
-  return socket._httpMessage?.headersSent === true
+/** The response that this connection waits for, begun or not: Node keeps it there. */
+export function answerOn(
+  socket: Socket & { readonly _httpMessage?: ServerResponse | null },
+): ServerResponse | undefined {
+  return socket._httpMessage ?? undefined
 }
+
+/** Whether it has begun: Node asks the same before it answers itself. */
+const isAnswering = (socket: Socket): boolean => answerOn(socket)?.headersSent === true
 
 const NOBODY_THERE = /^(?:ECONNRESET$|ERR_SSL_|ERR_TLS_)/
 

@@ -63,31 +63,40 @@ export function followTls(files: ListenerFiles, settings: LiveTlsSettings): Live
   const versions = () => paths.map(versionOf).join('\n')
   const notice = expiryNotices((expiry, state) => onExpiring?.(expiry, state))
   let server: Server | undefined
+  /** Grows with each change of who may show a certificate. */
+  let trust = 0
   const front: Front = {
     now,
-    onSecure: (socket) => server?.emit('secureConnection', socket),
+    onSecure: (socket, trustOf) => {
+      // A handshake may last: whose certificate was judged by rules that are gone meanwhile is not let in by them.
+      if (trustOf !== trust && socket.getPeerX509Certificate()) socket.destroy()
+      else server?.emit('secureConnection', socket)
+    },
     onFailed: (error, socket) => server?.emit('tlsClientError', error, socket),
   }
   // Taken before the reading, so that a change in between is seen the next time.
   let version = versions()
   let loaded: LoadedFiles = readListenerFiles(files, warn)
-  let engines = enginesOf(loaded, settings, front)
+  let engines = enginesOf(loaded, settings, front, trust)
   const reload = (): boolean => {
     version = versions()
     let changed: string[]
+    let isOtherTrust: boolean
     try {
       const read = readListenerFiles(files, warn)
       changed = changedFiles(loaded, read)
       if (changed.length === 0) return true
-      engines = enginesOf(read, settings, front)
+      isOtherTrust = changed.some((file) => file === files.clientCaFile || file === files.crlFile)
+      engines = enginesOf(read, settings, front, isOtherTrust ? trust + 1 : trust)
       loaded = read
+      if (isOtherTrust) trust += 1
     } catch (error) {
       onMistake(error)
       return false
     }
     notice(loaded.expiries, now())
     onChange?.(changed)
-    if (changed.some((file) => file === files.clientCaFile || file === files.crlFile)) onTrustChange?.()
+    if (isOtherTrust) onTrustChange?.()
     return true
   }
   const timer = setInterval(() => {
@@ -111,7 +120,7 @@ export function followTls(files: ListenerFiles, settings: LiveTlsSettings): Live
 /** Where the connections of all engines come out. */
 interface Front {
   readonly now: () => EpochMs
-  readonly onSecure: (socket: TLSSocket) => void
+  readonly onSecure: (socket: TLSSocket, trustOf: number) => void
   readonly onFailed: (error: Error, socket: TLSSocket) => void
 }
 
@@ -121,7 +130,12 @@ interface Engines {
 }
 
 /** A TLS server that listens nowhere for each set of certificates that some name has. Its ticket keys are its own. */
-function enginesOf({ certificates, trust }: LoadedFiles, settings: LiveTlsSettings, front: Front): Engines {
+function enginesOf(
+  { certificates, trust }: LoadedFiles,
+  settings: LiveTlsSettings,
+  front: Front,
+  trustOf: number,
+): Engines {
   const { names, profile, sessionTimeoutS, warn } = settings
   const options = (group: readonly ListenerCertificate[]) =>
     listenerTlsOptions(group, {
@@ -132,7 +146,7 @@ function enginesOf({ certificates, trust }: LoadedFiles, settings: LiveTlsSettin
   const built = new Map<string, Server>()
   const engineOf = (group: readonly ListenerCertificate[]): Server => {
     const id = group.map((certificate) => certificates.indexOf(certificate)).join()
-    const engine = built.get(id) ?? buildEngine(group, { ...options(group), SNICallback }, front)
+    const engine = built.get(id) ?? buildEngine(group, { ...options(group), SNICallback }, front, trustOf)
     built.set(id, engine)
     return engine
   }
@@ -165,7 +179,12 @@ function enginesOf({ certificates, trust }: LoadedFiles, settings: LiveTlsSettin
   return { options: options([first]), engineFor }
 }
 
-function buildEngine(group: readonly ListenerCertificate[], options: TlsOptions, front: Front): Server {
+function buildEngine(
+  group: readonly ListenerCertificate[],
+  options: TlsOptions,
+  front: Front,
+  trustOf: number,
+): Server {
   const [certificate, ...others] = group
   let engine: Server
   try {
@@ -173,7 +192,7 @@ function buildEngine(group: readonly ListenerCertificate[], options: TlsOptions,
   } catch (cause) {
     throw new ConfigError({ file: certificate?.certificateFile ?? '' }, 'is not accepted by the TLS engine', { cause })
   }
-  engine.on('secureConnection', front.onSecure)
+  engine.on('secureConnection', (socket: TLSSocket) => front.onSecure(socket, trustOf))
   engine.on('tlsClientError', front.onFailed)
   const staple = certificate?.staple
   // Which of several certificates the client will see is not known when it asks.

@@ -5,6 +5,12 @@ export type Peeked =
   /** It is still to be read from the socket. `hello` undefined: it is none that could be read; the TLS engine judges. */
   { readonly outcome: 'ready'; readonly hello: ClientHello | undefined } | { readonly outcome: 'too-large' | 'late' }
 
+/** Keeps what a peer sent, however small it cut it: an octet in a buffer of its own would hold two hundred. */
+export function gather(chunks: Uint8Array[], chunk: Uint8Array): void {
+  chunks.push(chunk)
+  if (chunks.length >= 64) chunks.splice(0, chunks.length, Buffer.concat(chunks))
+}
+
 /**
  * Reads the ClientHello that a connection begins with, and puts it back.
  * @param done called once, and not at all when the connection ends before
@@ -23,7 +29,7 @@ export function peekHello(raw: Socket, timeoutMs: number, done: (peeked: Peeked)
     done(peeked)
   }
   const onData = (chunk: Buffer) => {
-    chunks.push(chunk)
+    gather(chunks, chunk)
     have += chunk.length
     if (have < lookAt) return
     const reading = readClientHello(Buffer.concat(chunks))

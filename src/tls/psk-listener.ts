@@ -6,6 +6,7 @@ import { UA_PSK_TLS13, type UaProtocolId, uaProtocolIdOfSuiteCode } from '../cor
 import { parsePskIdentity } from '../core/psk-identity.ts'
 import type { Secret } from '../core/secret.ts'
 import { type ClientHello, type Reading, readClientHello } from './hello.ts'
+import { gather } from './peek.ts'
 import { PskTap } from './psk-tap.ts'
 
 /** How a peer came in, and what that proves of it. */
@@ -159,7 +160,7 @@ class Arrival {
     let have = 0
     let lookAt = 0
     const onData = (chunk: Buffer) => {
-      chunks.push(chunk)
+      gather(chunks, chunk)
       have += chunk.length
       if (have < lookAt) return
       const opening = Buffer.concat(chunks)

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { readPskIdentity, readServerHelloSuite } from './hello.ts'
+import { gather } from './peek.ts'
 
 /** What a TLS 1.2 client and our engine agreed on until the key is needed. */
 export interface KeyExchange {
@@ -91,7 +92,7 @@ export class PskTap extends Duplex {
   }
 
   #hold(held: Uint8Array[], chunk: Uint8Array): void {
-    held.push(chunk)
+    gather(held, chunk)
     this.#heldOctets += chunk.length
     if (this.#heldOctets < this.#lookAt) return
     const reading = readPskIdentity(Buffer.concat(held))

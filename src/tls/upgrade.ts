@@ -234,6 +234,13 @@ class Handover {
     const arrive = (socket: TLSSocket) => {
       clearTimeout(deadline)
       onSecure()
+      // Whoever upgraded has said HTTP/1.1 already. This one means to begin with TLS, knows nothing of the request that
+      // somebody put before it, and would take its answer for that of its own.
+      if (socket.alpnProtocol) {
+        this.#options.onRefused(randomUUID(), 101, 'a handshake of a client that did not upgrade')
+        socket.destroy()
+        return
+      }
       this.#beforeReplay.add(socket)
       socket.unshift(replay)
     }

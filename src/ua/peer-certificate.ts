@@ -45,7 +45,8 @@ export function readPeerCertificate(x509: X509Certificate): PeerCertificate {
   const names = readNames(x509.subjectAltName ?? '')
   const none = { sans: [], impus: [] }
   return {
-    subject: distinguishedName(x509.subject),
+    // Node has none where a certificate names its holder in the SAN alone, whatever its types say.
+    subject: distinguishedName((x509.subject as string | undefined) ?? ''),
     issuer: x509.issuer,
     ...(typeof names === 'string' ? { ...none, fault: names } : names),
     fingerprint256: x509.fingerprint256,
