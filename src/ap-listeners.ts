@@ -36,6 +36,8 @@ export interface ListenerParts {
   readonly policy: ApPolicy
   readonly psk: PskDoor
   readonly live: LiveTls
+  /** What an address is counted as where the BSF is asked; undefined: not by its address. */
+  readonly askerOf: (address: string) => string | undefined
   /** What all listeners have in common. */
   readonly common: Omit<ApOptions, keyof ApPolicy | 'connectionOf' | 'scheme' | 'withoutFront'>
 }
@@ -65,6 +67,8 @@ export async function apListeners(
         : await serverBehind(parts, front, options)
     servers.push(['front', server, front])
   }
+  if (tlsUpgrade?.mode === 'upgrade')
+    log.warn({ setting: 'ap.tlsUpgrade', port: tlsUpgrade.port }, 'ua.upgrade-from-clear')
   if (tlsUpgrade) servers.push(['tlsUpgrade', upgradeServer(parts, main.server as HttpsServer, tlsUpgrade), tlsUpgrade])
   if (plain) {
     log.warn({ setting: 'ap.insecurePlainUa', port: plain.port }, 'ua.without-tls')
@@ -95,9 +99,9 @@ async function tlsServer(parts: ListenerParts) {
   live.attach(server)
   if ([...policy.nafs.values()].some((naf) => naf.psk)) {
     admitPsk(server, {
-      pskFor: async (nafFqdn, btid, uaProtocolId) => {
+      pskFor: async (nafFqdn, btid, uaProtocolId, raw) => {
         const naf = policy.nafs.get(nafFqdn)?.psk
-        return naf && psk.keyFor({ nafFqdn, btid, uaProtocolId }, naf)
+        return naf && psk.keyFor({ nafFqdn, btid, uaProtocolId }, naf, parts.askerOf(sourceAt(raw)))
       },
       hint: PSK_HINT,
       limits: PSK_LIMITS,
@@ -139,10 +143,10 @@ type Upgrade = NonNullable<ApConfig['tlsUpgrade']>
 function upgradeServer(
   { audit, config, policy }: ListenerParts,
   main: HttpsServer,
-  { mode, httpsPort }: Upgrade,
+  { mode, httpsPort, nafs: own }: Upgrade,
 ): Listens {
   const { headerBytes, headersTimeoutMs, connections } = config.limits
-  const names = new Set<string>(policy.nafs.keys())
+  const names = new Set<string>(own.length > 0 ? own : policy.nafs.keys())
   const server = upgradeListener(main, {
     mode,
     httpsPort,
@@ -220,6 +224,9 @@ export function refusedBeforeTls(
   peer: Socket,
   door?: AuditRecord['door'],
 ): void {
-  const remoteAddress = frontOf(peer)?.clientAddress ?? peer.remoteAddress
-  audit.record('tls.refused', { reason, ...(door && { door }), ...(remoteAddress && { source: remoteAddress }) })
+  const source = sourceAt(peer)
+  audit.record('tls.refused', { reason, ...(door && { door }), ...(source && { source }) })
 }
+
+/** Where a client is, a front in between or not. */
+const sourceAt = (peer: Socket): string => frontOf(peer)?.clientAddress ?? peer.remoteAddress ?? ''

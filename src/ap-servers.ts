@@ -69,14 +69,19 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
         subscribers: () => subscribers?.current(),
         settings: config.subscriberCertificates.settings,
         ...(parts.settingsOf && { settingsOf: parts.settingsOf }),
+        // A list that is too old says nothing of who was revoked since, on a connection that is there already either.
+        isRevoked: () => live.expiries().some(({ kind, expiresAt }) => kind === 'crl' && expiresAt <= now()),
         now,
       }),
     password: subscribers && passwordDoor({ ...digest, subscribers: subscribers.current }),
     requireToken: config.challenge.requireToken,
   })
-  const live = liveTls(config, parts, () => listeners.endCertificateConnections())
+  let endCertificateConnections = () => {}
+  const live = liveTls(config, parts, () => endCertificateConnections())
+  const askerOf = sourcesBut(config.limits.failures.trustedSources)
   const common = {
     doors,
+    askerOf,
     failures: failuresOf(config, parts),
     headerCount: config.limits.headerCount,
     authIntAnswerBytes: config.limits.authIntAnswerBytes,
@@ -87,7 +92,8 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     clockSkewMs: config.zn.adapter === 'local' ? 0 : 5_000,
     now,
   }
-  const listeners = await apListeners({ config, log, audit, policy, psk, live, common })
+  const listeners = await apListeners({ config, log, audit, policy, psk, live, common, askerOf })
+  endCertificateConnections = listeners.endCertificateConnections
   return {
     servers: listeners.servers,
     reload: () => live.reload(),

@@ -49,6 +49,8 @@ export interface ApOptions {
   readonly failures: FailureGuard
   /** What is known of the connection that a request came on. @throws GbaError UA_FRONT_SILENT */
   readonly connectionOf: (request: FastifyRequest) => Connection
+  /** What an address is counted as where the BSF is asked; undefined: not by its address. */
+  readonly askerOf: (address: string) => string | undefined
   /** Header fields without those that a front may have written for us: no application server is told by them. */
   readonly withoutFront: (raw: readonly string[]) => readonly string[]
   /** Without TLS the digest uri may say http. */
@@ -213,7 +215,14 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     const { method, originalUrl: target, raw } = request
     const authorization = headerValues(raw.rawHeaders, 'authorization')
     return {
-      request: { method, target, nafFqdn, authorization, scheme: options.scheme },
+      request: {
+        method,
+        target,
+        nafFqdn,
+        authorization,
+        scheme: options.scheme,
+        asker: options.askerOf(connection.source),
+      },
       tokens: tokensOf(request),
       uaProtocolIds: idsOf(connection, naf),
       psk: connection.psk,

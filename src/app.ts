@@ -209,6 +209,7 @@ function keySourceOf({ config, state, log, audit, now }: Parts): KeyCache | unde
   return cachedKeySource(source, {
     now,
     ...client,
+    maxPerAsker: client.maxPerSource,
     // To ask the BSF of this process costs nothing. And whoever reads a challenge on Ub knows the B-TID before the UE
     // has it: asked for too early, it would be unknown when the UE comes with it.
     ...(client.adapter === 'local' && { unknownBtidCacheS: 0 }),

@@ -167,6 +167,11 @@ function doors(ap: ApConfig, { bsf, hss }: Config): Finding[] {
     findings.push({ path, detail: 'file needs ap.subscribersFile' })
   }
   if (settings === 'bsf' && !(bsf && hss)) findings.push({ path, detail: 'bsf needs bsf and hss in this file' })
+  const fqdns: readonly string[] = ap.nafs.map(({ fqdn }) => fqdn)
+  for (const [i, fqdn] of (ap.tlsUpgrade?.nafs ?? []).entries()) {
+    if (!fqdns.includes(fqdn))
+      findings.push({ path: ['ap', 'tlsUpgrade', 'nafs', i], detail: `${fqdn} is not among ap.nafs` })
+  }
   if (ap.front?.tls === 'through' && ap.front.tells === 'headers') {
     findings.push({ path: ['ap', 'front', 'tells'], detail: 'a front that passes TLS on can only tell by proxy-v2' })
   }

@@ -17,7 +17,13 @@ export type Door =
   | { readonly kind: 'certificate' }
 
 /** Ks_NAF for the identity of a handshake; undefined: no such bootstrap, or not for this NAF. It may take its time. */
-export type PskFor = (nafFqdn: Fqdn, btid: Btid, uaProtocolId: UaProtocolId) => Promise<Secret | undefined>
+export type PskFor = (
+  nafFqdn: Fqdn,
+  btid: Btid,
+  uaProtocolId: UaProtocolId,
+  /** Who asks to be let in. */
+  raw: Socket,
+) => Promise<Secret | undefined>
 
 export type PskRefusal =
   | 'hello-too-large'
@@ -241,7 +247,7 @@ class Arrival {
     const nafFqdn = serverName === undefined ? undefined : parseFqdn(serverName)
     if (!btid || !nafFqdn) return undefined
     try {
-      const key = await this.#options.pskFor(nafFqdn, btid, uaProtocolId)
+      const key = await this.#options.pskFor(nafFqdn, btid, uaProtocolId, this.#raw)
       if (!key) return undefined
       const door = { kind: 'psk', btid, uaProtocolId, nafFqdn } as const
       return { identity: Buffer.from(identity).toString('latin1'), key, door }

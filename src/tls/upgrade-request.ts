@@ -23,8 +23,8 @@ export interface RequestHead {
 
 /** What a request that came without TLS gets. `isLast`: and the connection ends. */
 export type ClearAnswer =
-  /** `replay`: octets of the same request, for the inside of TLS. */
-  | { readonly status: 101; readonly replay: Buffer }
+  /** `replay`: octets of the same request, for the inside of TLS; `host`: the name it is for. */
+  | { readonly status: 101; readonly replay: Buffer; readonly host: Fqdn }
   | { readonly status: 308; readonly location: string; readonly isLast: boolean; readonly detail: string }
   | { readonly status: 426; readonly isLast: boolean; readonly detail: string }
   | { readonly status: 400; readonly isLast: true; readonly detail: string }
@@ -51,7 +51,9 @@ export function answerInClear(head: RequestHead, policy: ClearPolicy): ClearAnsw
     return { status: 308, location: `https://${host}${port}${head.target}`, isLast, detail: 'redirected to https' }
   }
   const obstacle = obstacleTo(head)
-  return obstacle === undefined ? { status: 101, replay: replayOf(head) } : { status: 426, isLast, detail: obstacle }
+  return obstacle === undefined
+    ? { status: 101, replay: replayOf(head), host }
+    : { status: 426, isLast, detail: obstacle }
 }
 
 /** Methods that change nothing, so that what a stranger put before the handshake does not either. */

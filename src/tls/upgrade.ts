@@ -4,7 +4,9 @@ import type { Server as HttpsServer } from 'node:https'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import { type Fqdn, parseFqdn } from '../core/fqdn.ts'
 import { PROBLEM_JSON } from '../errors.ts'
+import { doorOf } from './psk-listener.ts'
 import { answerInClear, type ClearAnswer, type ClearPolicy, UPGRADE_OFFERED } from './upgrade-request.ts'
 
 export interface UpgradeOptions extends ClearPolicy {
@@ -39,7 +41,7 @@ export function upgradeListener(tlsServer: HttpsServer, options: UpgradeOptions)
     if (server.isAnswering(socket)) server.refuse(socket, undefined, 'an upgrade behind an unfinished answer')
     else if (head.length > 0) server.refuse(socket, 400, 'octets before our 101')
     else if (answer.status !== 101 || !(socket instanceof Socket)) server.refuse(socket, 400, 'no upgrade after all')
-    else handover.begin(socket, answer.replay, () => server.forget(socket))
+    else handover.begin(socket, answer, () => server.forget(socket))
   })
   server.once('close', () => handover.end())
   return server
@@ -198,6 +200,15 @@ const STATUS_OF: Readonly<Record<string, 408 | 431>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 }
 
+type Switch = Extract<ClearAnswer, { readonly status: 101 }>
+
+/** The name that the handshake was made for. */
+function nameOf(socket: TLSSocket): Fqdn | undefined {
+  const door = doorOf(socket)
+  if (door.kind === 'psk') return door.nafFqdn
+  return typeof socket.servername === 'string' ? parseFqdn(socket.servername) : undefined
+}
+
 /** Takes connections from clear to TLS. */
 class Handover {
   readonly #tlsServer: HttpsServer
@@ -221,7 +232,7 @@ class Handover {
   }
 
   /** Says 101 and hands the connection over. @param onSecure its handshake is done */
-  begin(raw: Socket, replay: Buffer, onSecure: () => void): void {
+  begin(raw: Socket, { host, replay }: Switch, onSecure: () => void): void {
     const ends = endsOf(raw)
     if (!ends) {
       raw.destroy()
@@ -234,9 +245,9 @@ class Handover {
     const arrive = (socket: TLSSocket) => {
       clearTimeout(deadline)
       onSecure()
-      // Whoever upgraded has said HTTP/1.1 already. This one means to begin with TLS, knows nothing of the request that
-      // somebody put before it, and would take its answer for that of its own.
-      if (socket.alpnProtocol) {
+      // Whoever upgraded has said HTTP/1.1 and which name. This one means to begin with TLS, knows nothing of the request
+      // that somebody put before it, and would take its answer for that of its own.
+      if (socket.alpnProtocol || nameOf(socket) !== host) {
         this.#options.onRefused(randomUUID(), 101, 'a handshake of a client that did not upgrade')
         socket.destroy()
         return

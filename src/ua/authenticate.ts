@@ -5,7 +5,7 @@ import type { Secret } from '../core/secret.ts'
 import type { ToleranceName } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
 import type { Bia, KeySource } from '../zn/port.ts'
-import { type Attempt, type Authenticated, identitiesIn } from './authenticated.ts'
+import { type Attempt, type Authenticated, identitiesIn, proven } from './authenticated.ts'
 import { type ChallengePolicy, challengeHeaders, type GbaMethod } from './challenge.ts'
 import { keysFor } from './keys.ts'
 import { mintNonce, NONCE_RANDOM_OCTETS } from './nonce.ts'
@@ -99,7 +99,7 @@ export function authenticator(options: AuthenticatorOptions) {
 
   async function biaFor({ btid, request, methods }: Presented, uaProtocolId: UaProtocolId, gsids: readonly number[]) {
     const gbaUAware = methods.includes('gba-u')
-    const bia = await keys.fetch({ btid, nafFqdn: request.nafFqdn, uaProtocolId, gsids, gbaUAware })
+    const bia = await keys.fetch({ btid, nafFqdn: request.nafFqdn, uaProtocolId, gsids, gbaUAware }, request.asker)
     if (now() >= bia.expiresAt) throw new GbaError('UA_KEY_EXPIRED', 'the key has expired')
     return bia
   }
@@ -123,7 +123,7 @@ export function authenticator(options: AuthenticatorOptions) {
     const { bia, uaProtocolId, method, key } = right
     const { btid, nonce, request } = presented
     const aging = now() >= nonce.mintedAt + nonces.lifetimeMs * 0.75
-    return {
+    return proven({
       door: 'digest',
       btid,
       ...(bia.impi && { impi: bia.impi }),
@@ -135,7 +135,7 @@ export function authenticator(options: AuthenticatorOptions) {
       coversBody: presented.qop === 'auth-int',
       authenticationInfo: (body: Uint8Array) =>
         formatAuthenticationInfo(authenticationInfo(presented, key, body, aging ? mint(request.nafFqdn) : undefined)),
-    } as Authenticated
+    })
   }
 
   function remember(btid: Btid, uaProtocolId: UaProtocolId): void {

@@ -6,7 +6,7 @@ import type { GbaMethod } from './challenge.ts'
 import type { DoorName } from './door.ts'
 import type { ProvenBootstrap } from './rebootstrap.ts'
 
-declare const proof: unique symbol // not exported: whoever makes one has to say so with a cast, and only doors do
+declare const proof: unique symbol // not exported: `proven` makes one, and only doors call it
 
 /** Proof that a request is this subscriber's. Only the `verify` of a door makes one. */
 export interface Authenticated {
@@ -16,6 +16,8 @@ export interface Authenticated {
   readonly btid?: Btid
   /** Only where the BSF trusts this NAF with it, or where it is what the UE proved. */
   readonly impi?: Impi
+  /** With which it came, where that is no B-TID; no more for everybody's eyes than an IMPI. */
+  readonly username?: string
   readonly ussList: readonly Uss[]
   readonly nafFqdn: Fqdn
   /** That of the key. */
@@ -28,6 +30,9 @@ export interface Authenticated {
   /** Authentication-Info covers the body, which then has to be known as a whole. */
   readonly coversBody: boolean
 }
+
+/** To be called where a proof is complete, and nowhere else: the one way to make the type. */
+export const proven = (who: Omit<Authenticated, typeof proof>): Authenticated => who as Authenticated
 
 /** What a door read of a request before its body is there. Nothing is proven yet. */
 export interface Attempt {

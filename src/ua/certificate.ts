@@ -4,7 +4,7 @@ import type { Fqdn, Impi, Impu } from '../core/identity.ts'
 import { isWildcarded, wildcardMatcher } from '../core/wildcard.ts'
 import { GbaError } from '../errors.ts'
 import { type ApSubscriber, type ApSubscribers, ussListOf, ussOfOur } from './ap-subscribers.ts'
-import { type Attempt, type Authenticated, identitiesIn } from './authenticated.ts'
+import { type Attempt, identitiesIn, proven } from './authenticated.ts'
 import type { PeerCertificate } from './peer-certificate.ts'
 
 export { type PeerCertificate, readPeerCertificate } from './peer-certificate.ts'
@@ -62,7 +62,7 @@ export function certificateDoor(options: CertificateDoorOptions) {
       async verify() {
         requireGood(peer, options)
         const { impi, ussList } = await holderOf(peer, gsids, options)
-        return {
+        return proven({
           door: 'certificate',
           ...(impi !== undefined && { impi }),
           ussList,
@@ -70,7 +70,7 @@ export function certificateDoor(options: CertificateDoorOptions) {
           tolerances: [],
           authenticationInfo: () => undefined,
           coversBody: false,
-        } as unknown as Authenticated
+        })
       },
     }),
   }

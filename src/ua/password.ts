@@ -10,7 +10,7 @@ import type { ToleranceName } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
 import { type ApSubscriber, type ApSubscribers, type Ha1Algorithm, ussListOf } from './ap-subscribers.ts'
 import type { NafPolicy } from './authenticate.ts'
-import type { Attempt, Authenticated } from './authenticated.ts'
+import { type Attempt, type Authenticated, proven } from './authenticated.ts'
 import { type ChallengeForm, isPasswordRealm, passwordChallengeHeaders } from './challenge.ts'
 import { mintNonce, NONCE_RANDOM_OCTETS } from './nonce.ts'
 import { nonceSpender, type SpendingOptions } from './spend-nonce.ts'
@@ -116,8 +116,9 @@ export function passwordDoor(options: PasswordDoorOptions) {
     const { nonce, request } = presented
     const aging = now() >= nonce.mintedAt + nonces.lifetimeMs * 0.75
     const next = () => (aging ? mint(request.nafFqdn) : undefined)
-    return {
+    return proven({
       door: 'password',
+      username: presented.credentials.username,
       ...(impi && { impi }),
       ussList,
       nafFqdn: request.nafFqdn,
@@ -125,7 +126,7 @@ export function passwordDoor(options: PasswordDoorOptions) {
       coversBody: presented.qop === 'auth-int',
       authenticationInfo: (body: Uint8Array) =>
         formatAuthenticationInfo(authenticationInfoOfHa1(presented, ha1, body, next())),
-    } as Authenticated
+    })
   }
 }
 

@@ -5,7 +5,7 @@ import type { Secret } from '../core/secret.ts'
 import { GbaError } from '../errors.ts'
 import type { Bia, KeySource } from '../zn/port.ts'
 import type { NafPolicy } from './authenticate.ts'
-import { type Attempt, type Authenticated, identitiesIn } from './authenticated.ts'
+import { type Attempt, identitiesIn, proven } from './authenticated.ts'
 import { keysFor } from './keys.ts'
 
 /** Who is at the other end of a TLS connection that stands on a bootstrapped key: proven by the handshake. */
@@ -24,11 +24,15 @@ export function pskDoor({ keys, now }: { readonly keys: KeySource; readonly now:
   /**
    * @throws GbaError UA_KEY_EXPIRED, UA_KEY_CHOICE_REFUSED and those of Zn
    */
-  async function keyOf({ btid, uaProtocolId, nafFqdn }: PskPeer, naf: NafPolicy): Promise<{ bia: Bia; key: Secret }> {
+  async function keyOf(
+    { btid, uaProtocolId, nafFqdn }: PskPeer,
+    naf: NafPolicy,
+    asker?: string,
+  ): Promise<{ bia: Bia; key: Secret }> {
     // The identity names Ks_NAF or Ks_ext_NAF; that of the UICC's key has another prefix.
     const methods = naf.challenge.methods.filter((method) => method === 'gba-me')
     if (methods.length === 0) throw new GbaError('UA_KEY_CHOICE_REFUSED', 'this route does not take the key of the ME')
-    const bia = await keys.fetch({ btid, nafFqdn, uaProtocolId, gsids: naf.gsids, gbaUAware: false })
+    const bia = await keys.fetch({ btid, nafFqdn, uaProtocolId, gsids: naf.gsids, gbaUAware: false }, asker)
     if (now() >= bia.expiresAt) throw new GbaError('UA_KEY_EXPIRED', 'the key has expired')
     const [right] = keysFor(methods, bia)
     if (!right) throw new TypeError('no key, and nobody refused')
@@ -38,12 +42,13 @@ export function pskDoor({ keys, now }: { readonly keys: KeySource; readonly now:
   return {
     /**
      * The key for a handshake, before anything is proven.
+     * @param asker  what the address of this peer is counted as
      * @returns undefined where this peer has none here, whoever's fault that is
      * @throws GbaError ZN_BSF_UNREACHABLE and what else is no fault of the UE
      */
-    async keyFor(peer: PskPeer, naf: NafPolicy): Promise<Secret | undefined> {
+    async keyFor(peer: PskPeer, naf: NafPolicy, asker?: string): Promise<Secret | undefined> {
       try {
-        return (await keyOf(peer, naf)).key
+        return (await keyOf(peer, naf, asker)).key
       } catch (error) {
         if (error instanceof GbaError && (error.fault.by === 'ue' || error.fault.by === 'policy')) return undefined
         throw error
@@ -64,7 +69,7 @@ export function pskDoor({ keys, now }: { readonly keys: KeySource; readonly now:
           if (isTooOld({ bootstrappedAt, btid, impus: identitiesIn(ussList) })) {
             throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
           }
-          return {
+          return proven({
             door: 'psk',
             btid,
             ...(impi && { impi }),
@@ -75,7 +80,7 @@ export function pskDoor({ keys, now }: { readonly keys: KeySource; readonly now:
             tolerances: [],
             authenticationInfo: () => undefined,
             coversBody: false,
-          } as unknown as Authenticated
+          })
         },
       }
     },

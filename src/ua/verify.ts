@@ -35,6 +35,8 @@ export interface UaRequest {
   readonly authorization: readonly string[]
   /** Scheme of the connection; https unless said otherwise. */
   readonly scheme?: 'https' | 'http'
+  /** What the address of the UE is counted as where the BSF is asked; undefined: not counted. */
+  readonly asker?: string | undefined
 }
 
 export interface NoncePolicy {

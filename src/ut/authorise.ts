@@ -10,6 +10,8 @@ export interface Subject {
   readonly impi?: Impi
   /** Absent where the subscriber came without a bootstrap. */
   readonly btid?: Btid
+  /** The name that goes with a password. */
+  readonly username?: string
   readonly ussList: readonly Uss[]
 }
 
@@ -60,6 +62,8 @@ export interface Grant {
   readonly btid?: Btid
   /** As `btid`. */
   readonly impi?: Impi
+  /** As `btid`; absent, too, where it is no secret, since it is one of the public identities. */
+  readonly username?: string
   /** As `btid`: every public identity that the subscriber is known to have, wildcarded and temporary ones too. */
   readonly identities: readonly Impu[]
   /**
@@ -124,12 +128,20 @@ export function authorise(
     ...(intended !== undefined && { intendedIdentity: intended }),
     ...(subject.btid !== undefined && { btid: subject.btid }),
     ...(subject.impi !== undefined && { impi: subject.impi }),
+    ...secretName(subject.username, uids),
     identities: Object.freeze(unique(subject.ussList.flatMap((uss) => uss.uids))),
     subscriber: subject.impi === undefined ? `impus ${uids.toSorted().join(' ')}` : `impi ${subject.impi}`,
     tolerances: Object.freeze(tolerances),
   }) as Grant
   grants.add(grant)
   return grant
+}
+
+/** A username that is a public identity anyway, with or without its scheme, has nothing to hide. */
+function secretName(username: string | undefined, uids: readonly Impu[]): { readonly username?: string } {
+  if (username === undefined) return {}
+  const bare = (text: string) => text.toLowerCase().replace(/^(?:sips?|tel):/, '')
+  return uids.some((uid) => bare(uid) === bare(username)) ? {} : { username }
 }
 
 /** Whether an identity is listed, or one of those that a wildcarded one stands for; a temporary one never is. */

@@ -9,6 +9,8 @@ export interface Withheld {
   readonly btid: Btid | undefined
   /** undefined: the BSF does not give it out, and then only its general form can be looked for. */
   readonly impi: Impi | undefined
+  /** Of a password; undefined: there is none, or it is no secret. */
+  readonly username?: string | undefined
   /** Public identities, the ones it is told left out; wildcarded and temporary ones too. */
   readonly identities: readonly Impu[]
   /** What it is told. */
@@ -74,10 +76,10 @@ function needleOf(text: string): Needle {
   return folded.length < 7 ? { form: 'plain', text: text.toLowerCase() } : { form: 'folded', text: folded }
 }
 
-function privateNeedles({ btid, impi, identities }: Withheld): Needle[] {
+function privateNeedles({ btid, impi, username, identities }: Withheld): Needle[] {
   const temporary = identities.filter(isTemporaryImpu).map((impu) => impu.slice(impu.indexOf(':') + 1))
   const imsis = [impi ?? '', ...temporary].flatMap((text) => /^[0-9]{14,16}(?=@)/.exec(text)?.[0].slice(-15) ?? [])
-  return [...imsis, randTextOf(btid) ?? [], impi ?? []].flat().map(needleOf)
+  return [...imsis, randTextOf(btid) ?? [], impi ?? [], username ?? []].flat().map(needleOf)
 }
 
 /** The RAND in base64, as it stands in a B-TID. */

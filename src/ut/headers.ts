@@ -206,10 +206,10 @@ function bracketed(identities: readonly Impu[]): string {
 }
 
 /** Finds the IMPI, the IMSI in it, and the random part of the B-TID, raw or percent-encoded, in any letter case. */
-function privateIdentityFinder({ btid, impi }: Grant): (value: string) => boolean {
+function privateIdentityFinder({ btid, impi, username }: Grant): (value: string) => boolean {
   const rand = btid?.split('@', 1)[0]
   const imsi = /^[0-9]{14,15}(?=@)/.exec(impi ?? '')?.[0]
-  const needles = [rand, impi, imsi].flatMap((needle) => (needle ? [needle.toLowerCase()] : []))
+  const needles = [rand, impi, imsi, username].flatMap((needle) => (needle ? [needle.toLowerCase()] : []))
   return (value) => {
     const forms = [value.toLowerCase()]
     for (let form = value; form.includes('%') && forms.length < 4; ) {

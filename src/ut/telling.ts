@@ -45,8 +45,8 @@ export function tellingOf(grant: Grant, policy: AppServerPolicy): Telling {
   const target = targetAt(grant, policy, grant.ownTree ? pseudonym : undefined)
   const known = new Set([...grant.identities, ...assertedIdentities, ...(grant.ownTree && uri.xui ? [uri.xui] : [])])
   known.delete(asserted)
-  const { btid, impi } = grant
-  const disclosure = disclosureFinder({ btid, impi, identities: [...known], told: [asserted] })
+  const { btid, impi, username } = grant
+  const disclosure = disclosureFinder({ btid, impi, username, identities: [...known], told: [asserted] })
   for (const [what, text] of [
     ['asserted identity', asserted],
     ['target', target],

@@ -9,6 +9,8 @@ export interface KeyCacheOptions {
   /** How long a B-TID stays unknown without asking again. */
   readonly unknownBtidCacheS: number
   readonly maxEntries: number
+  /** Questions under way for one asker: strangers, who have proven nothing yet, must not take all of the BSF. */
+  readonly maxPerAsker?: number
   /** Told of every request that went to the BSF; the fault where it failed. */
   readonly onFetch?: (bir: Bir, code: FaultCode | undefined) => void
 }
@@ -26,13 +28,15 @@ export interface KeyCache extends KeySource {
 /**
  * A key source that asks once: one fetch in flight per (B-TID, NAF_Id), answers kept until the key or the settings
  * end, unknown B-TIDs for seconds. A key is never returned at or after its expiry. Bounded: the least recently used
- * entry goes, and unknown B-TIDs have a bound of their own, so that inventing them evicts no key.
+ * entry goes, and unknown B-TIDs have a bound of their own, so that inventing them evicts no key. Who asks too much at a
+ * time is told that the BSF is out of reach (ZN_BSF_UNREACHABLE), for it is to come again.
  */
 export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeyCache {
-  const { now, maxEntries } = options
+  const { now, maxEntries, maxPerAsker = Number.POSITIVE_INFINITY } = options
   const known = new Map<string, Cached>()
   const unknown = new Map<string, EpochMs>()
   const inFlight = new Map<string, Promise<Bia>>()
+  const ofAsker = new Map<string, number>()
 
   async function ask(key: string, bir: Bir): Promise<Bia> {
     try {
@@ -51,8 +55,22 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     }
   }
 
+  /** @returns to be called when the question is over */
+  function enter(asker: string | undefined): () => void {
+    if (asker === undefined) return () => {}
+    const underWay = ofAsker.get(asker) ?? 0
+    if (underWay >= maxPerAsker)
+      throw new GbaError('ZN_BSF_UNREACHABLE', 'too many questions at a time for one address')
+    ofAsker.set(asker, underWay + 1)
+    return () => {
+      const left = (ofAsker.get(asker) ?? 1) - 1
+      if (left > 0) ofAsker.set(asker, left)
+      else ofAsker.delete(asker)
+    }
+  }
+
   return {
-    async fetch(bir) {
+    async fetch(bir, asker) {
       const key = `${bir.btid} ${bir.nafFqdn} ${bir.uaProtocolId} ${bir.gbaUAware} ${bir.gsids.join(',')}`
       const cached = known.get(key)
       if (cached && now() < cached.until) {
@@ -63,7 +81,11 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       if (now() < (unknown.get(key) ?? 0)) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
       const pending = inFlight.get(key)
       if (pending) return pending
-      const asked = ask(key, bir).finally(() => inFlight.delete(key))
+      const leave = enter(asker)
+      const asked = ask(key, bir).finally(() => {
+        inFlight.delete(key)
+        leave()
+      })
       inFlight.set(key, asked)
       return asked
     },

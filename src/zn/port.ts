@@ -36,6 +36,7 @@ export interface Bia {
  * @throws GbaError ZN_BTID_UNKNOWN, ZN_NOT_AUTHORISED, ZN_BSF_UNREACHABLE, ZN_ANSWER_MALFORMED
  */
 export interface KeySource {
-  fetch(bir: Bir): Promise<Bia>
+  /** @param asker  for whom: what its address is counted as; undefined: not counted */
+  fetch(bir: Bir, asker?: string): Promise<Bia>
   close?(): Promise<void>
 }

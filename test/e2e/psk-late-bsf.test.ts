@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict'
-import { type AddressInfo, connect as connectTcp, createServer } from 'node:net'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { connect } from 'node:tls'
 import { btidOf } from '../../src/core/identity.ts'
 import { formatPskIdentity } from '../../src/core/psk-identity.ts'
@@ -10,22 +8,10 @@ import { impuOf, LAB_BSF, LAB_NAF } from '../../src/lab.ts'
 import { PSK_SUITES_OFFERED } from '../../src/tls/psk-listener.ts'
 import { type Apart, type ApSide, labApart } from '../support/apart.ts'
 import { pskOptions } from '../support/door-ue.ts'
+import { lateRelay } from '../support/late-relay.ts'
 
 const OWN = `https://${LAB_NAF}/resource-lists/users/${impuOf('alice')}/index`
 const LATE_MS = 150
-
-/** Passes on what comes, each part late. */
-async function lateRelay(to: number) {
-  const server = createServer((near) => {
-    const far = connectTcp(to, '127.0.0.1')
-    near.on('error', () => far.destroy()).once('close', () => far.destroy())
-    far.on('error', () => near.destroy()).once('close', () => near.destroy())
-    near.on('data', (part) => void delay(LATE_MS).then(() => far.writable && far.write(part)))
-    far.pipe(near)
-  })
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-  return { port: (server.address() as AddressInfo).port, close: () => void server.close() }
-}
 
 describe('shared-key TLS while the BSF answers late', () => {
   let apart: Apart
@@ -33,7 +19,7 @@ describe('shared-key TLS while the BSF answers late', () => {
   let relay: Awaited<ReturnType<typeof lateRelay>>
   before(async () => {
     apart = await labApart()
-    relay = await lateRelay(apart.bsf.app.addresses.zn?.port ?? 0)
+    relay = await lateRelay(apart.bsf.app.addresses.zn?.port ?? 0, LATE_MS)
     ap = await apart.startAp({
       zn: { url: `https://localhost:${relay.port}`, unknownBtidCacheS: 0 },
       routes: [{ appServer: 'scripted', doors: ['psk', 'digest'] }],

@@ -146,6 +146,7 @@ describe('a right password', () => {
     const { authenticationInfo, ...who } = await pass(requestOf({ nonce: freshNonce() }))
     assert.deepEqual(who, {
       door: 'password',
+      username: 'alice',
       impi: 'alice@ims.example.org',
       ussList: [2, 3].map((gsid) => ({ gsid, gsType: gsid, uids: ['sip:alice@example.org'], flags: [1] })),
       nafFqdn: NAF,

@@ -53,6 +53,12 @@ const zn = section('Zn', 'Where the keys come from.', {
     SECONDS,
     3600,
   ),
+  maxPerSource: integer(
+    'Questions of one source',
+    'Most keys asked for at a time for UEs at one address, those of ap.limits.failures.trustedSources excepted; more get 503.',
+    [1, 10_000],
+    8,
+  ),
   maxEntries: integer(
     'Entries',
     'How many keys are kept; the ones unused for longest go first.',
@@ -212,6 +218,13 @@ const tlsUpgrade = given(
       'upgrade',
     ),
     httpsPort: integer('HTTPS port', 'Port that a redirect names.', [1, 65_535], 443),
+    nafs: list(
+      'NAFs',
+      'Host names served there; empty: all of ap.nafs. UEs that begin with TLS are best under other names.',
+      text('fqdn', 'FQDN', 'One of ap.nafs.'),
+      0,
+      [],
+    ),
   },
 )
 
