@@ -14,7 +14,7 @@ import { admitFront, type FrontOptions, frontOf } from './tls/front.ts'
 import { withoutFrontHeaders } from './tls/front-headers.ts'
 import type { LiveTls } from './tls/live.ts'
 import { admitPsk } from './tls/psk-listener.ts'
-import { upgradeListener } from './tls/upgrade.ts'
+import { SPLICED, upgradeListener } from './tls/upgrade.ts'
 import type { PskDoor } from './ua/psk.ts'
 
 /** Listeners of the proxy, by what speaks there. */
@@ -154,7 +154,8 @@ function upgradeServer(
     limits: { headerBytes, headersTimeoutMs, handshakeMs: PSK_LIMITS.handshakeMs, connections },
     problem: (status, requestId) => JSON.stringify(problemOf(status, requestId)),
     onRefused: (requestId, status, detail) => {
-      if (status === 101) audit.record('tls.refused', { requestId, reason: 'handshake-late' })
+      if (status === 101)
+        audit.record('tls.refused', { requestId, reason: detail === SPLICED ? 'handshake-spliced' : 'handshake-late' })
       else
         audit.record('ut.refused', {
           requestId,

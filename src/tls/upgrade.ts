@@ -56,6 +56,9 @@ export const cameInClear = (request: IncomingMessage): boolean => inClear.has(re
 
 const inClear = new WeakSet<IncomingMessage>()
 
+/** What `onRefused` is told of a handshake that somebody else was led to: with 101, the sign of an attack. */
+export const SPLICED = 'a handshake of a client that did not upgrade'
+
 /** How long a refused peer has to take its answer and close. */
 const LINGER_MS = 1000
 
@@ -248,7 +251,7 @@ class Handover {
       // Whoever upgraded has said HTTP/1.1 and which name. This one means to begin with TLS, knows nothing of the request
       // that somebody put before it, and would take its answer for that of its own.
       if (socket.alpnProtocol || nameOf(socket) !== host) {
-        this.#options.onRefused(randomUUID(), 101, 'a handshake of a client that did not upgrade')
+        this.#options.onRefused(randomUUID(), 101, SPLICED)
         socket.destroy()
         return
       }
