@@ -146,10 +146,13 @@ const NOBODY_THERE = /^(?:ECONNRESET$|ERR_SSL_|ERR_TLS_)/
 export function boundStop(server: FastifyInstance, graceMs: () => number = () => STOP_GRACE_MS): void {
   const open = new Set<Socket>()
   let isStopping = false
-  // Before TLS, if there is any: who never finishes a handshake holds up nobody either.
-  server.server.on('connection', (socket: Socket) => {
-    open.add(socket)
-    socket.once('close', () => open.delete(socket))
+  // Before TLS, if there is any: who never finishes a handshake holds up nobody either. Not before it listens, since
+  // who takes connections out of the server's hands wants to be the only one to be told of them until then.
+  server.server.once('listening', () => {
+    server.server.on('connection', (socket: Socket) => {
+      open.add(socket)
+      socket.once('close', () => open.delete(socket))
+    })
   })
   server.addHook('onSend', async (_request, reply) => {
     if (isStopping) reply.header('connection', 'close')

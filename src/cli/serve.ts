@@ -1,5 +1,5 @@
 import { type App, startApp } from '../app.ts'
-import { loadConfig } from '../config/load.ts'
+import { parseConfig, readConfig } from '../config/load.ts'
 import { type Config, ROLES } from '../config/schema.ts'
 import { createLog } from '../observe/log.ts'
 import { workerCount } from '../worker-place.ts'
@@ -28,12 +28,14 @@ Exit code: 0 stopped as asked, 1 could not start, 2 the configuration or the com
     // of the supervisor's own making, and so not in the usage
     const { values } = parseOptions(args, { config: { type: 'string', short: 'c' }, worker: { type: 'boolean' } })
     const file = needed(values.config, 'config')
-    const config = await loadConfig(file, env)
-    if (values.worker) return work(config, io)
+    if (values.worker) return work((text) => parseConfig(text, file, env), io)
+    const yamlText = await readConfig(file)
+    const config = parseConfig(yamlText, file, env)
     const count = workerCount(config)
     if (count > 1) {
       return supervise({
         count,
+        yamlText,
         worker: { module: process.argv[1] ?? '', args: ['serve', '--worker', '--config', file] },
         log: createLog({ level: config.log.level, identities: config.log.identities }),
         signal,

@@ -7,6 +7,8 @@ import { type Order, portsOf, type Up } from './worker.ts'
 
 export interface SupervisorOptions {
   readonly count: number
+  /** Of the configuration. */
+  readonly yamlText: string
   /** Program and arguments of a worker. */
   readonly worker: { readonly module: string; readonly args: readonly string[] }
   readonly log: Logger
@@ -17,12 +19,15 @@ export interface SupervisorOptions {
 }
 
 /**
- * Starts workers and puts a new one in the place of each that dies. It serves nothing and holds no key.
+ * Starts workers and puts a new one in the place of each that dies: one is always loaded and waits for its place, since
+ * loading takes most of the time. It serves nothing itself and holds no key.
  * The first starts alone, so that what keeps it from starting is said once, by it.
  * @returns exit code: that of a worker which could not start at first, else 0
  */
-export async function supervise({ count, worker, log, signal, onUp }: SupervisorOptions): Promise<number> {
+export async function supervise(options: SupervisorOptions): Promise<number> {
+  const { count, yamlText, worker, log, signal, onUp } = options
   const running = new Map<ChildProcess, Promise<unknown>>()
+  let spare: ChildProcess | undefined
   const tellAll = (order: Order) => {
     for (const child of running.keys()) tell(child, order)
   }
@@ -31,13 +36,21 @@ export async function supervise({ count, worker, log, signal, onUp }: Supervisor
   signal.addEventListener('abort', stop)
   process.on('SIGHUP', hangUp)
 
-  function begin(place: WorkerPlace): Worker {
-    const begun = start(worker, place)
-    running.set(begun.child, begun.ended)
-    void begun.ended.then(() => running.delete(begun.child))
+  function loaded(): ChildProcess {
+    const child = fork(worker.module, [...worker.args])
+    running.set(
+      child,
+      endOf(child).then(() => running.delete(child)),
+    )
     // asked to stop before it existed
-    if (signal.aborted) tell(begun.child, { do: 'stop' })
-    return begun
+    if (signal.aborted) tell(child, { do: 'stop' })
+    return child
+  }
+  function begin(place: WorkerPlace): Worker {
+    const child = spare?.connected ? spare : loaded()
+    spare = undefined
+    tell(child, { do: 'start', place, yamlText })
+    return watched(child)
   }
 
   /** Serves in one place for good. */
@@ -47,6 +60,7 @@ export async function supervise({ count, worker, log, signal, onUp }: Supervisor
       const up = await current.up
       const since = performance.now()
       if (up) log.info({ of: place.number, pid: current.child.pid }, 'worker.up')
+      if (!spare?.connected && !signal.aborted) spare = loaded()
       const { code, signal: by } = await current.ended
       if (signal.aborted) return
       quickDeaths = up && performance.now() - since > QUICK_MS ? 0 : quickDeaths + 1
@@ -68,6 +82,7 @@ export async function supervise({ count, worker, log, signal, onUp }: Supervisor
     const [failed] = late.flat()
     if (failed && !signal.aborted) return await failure(failed)
     if (!signal.aborted) onUp(addresses)
+    spare = loaded()
     await Promise.all([
       keep({ number: FIRST_WORKER, ports }, first),
       ...begun.map(({ place, worker: one }) => keep(place, one)),
@@ -107,18 +122,20 @@ interface Worker {
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
 }
 
-function start({ module, args }: SupervisorOptions['worker'], place: WorkerPlace): Worker {
-  const child = fork(module, [...args])
-  const ended: Worker['ended'] = new Promise((resolve) => {
+function endOf(child: ChildProcess): Worker['ended'] {
+  return new Promise((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))
     // It could not even be started.
     child.once('error', () => child.pid === undefined && resolve({ code: 1, signal: null }))
   })
+}
+
+function watched(child: ChildProcess): Worker {
+  const ended = endOf(child)
   const up: Worker['up'] = new Promise((resolve) => {
     child.once('message', ({ addresses }: Up) => resolve(addresses))
     void ended.then(() => resolve(undefined))
   })
-  tell(child, { do: 'start', place })
   return { child, up, ended }
 }
 

@@ -5,7 +5,14 @@ import type { Io } from './command.ts'
 import { explainStart } from './start.ts'
 
 /** What a supervisor tells its workers. */
-export type Order = { readonly do: 'start'; readonly place: WorkerPlace } | { readonly do: 'hang-up' | 'stop' }
+export type Order = Start | { readonly do: 'hang-up' | 'stop' }
+
+/** The configuration comes as text: all workers have the same, whatever has become of its file. */
+export interface Start {
+  readonly do: 'start'
+  readonly place: WorkerPlace
+  readonly yamlText: string
+}
 
 /** What a worker tells, once: all its roles listen. */
 export interface Up {
@@ -14,20 +21,23 @@ export interface Up {
 }
 
 /**
- * One of several processes that a supervisor started. It serves until it is told to stop, by an order or a signal, or
+ * One of several processes that a supervisor started. It waits for its place, and then serves until it is told to stop, by an order or a signal, or
  * the supervisor is gone; then it finishes what is in flight.
  */
-export async function work(config: Config, { stderr, signal }: Pick<Io, 'stderr' | 'signal'>): Promise<number> {
+export async function work(
+  parse: (yamlText: string) => Config,
+  { stderr, signal }: Pick<Io, 'stderr' | 'signal'>,
+): Promise<number> {
   const stopping = new AbortController()
   const stop = () => stopping.abort()
-  const ordered = Promise.withResolvers<WorkerPlace | undefined>()
+  const ordered = Promise.withResolvers<Start | undefined>()
   let app: App | undefined
   const hangUp = () => {
     app?.reopenLogs()
     app?.reload()
   }
   const obey = (order: Order) => {
-    if (order.do === 'start') ordered.resolve(order.place)
+    if (order.do === 'start') ordered.resolve(order)
     else if (order.do === 'hang-up') hangUp()
     else stop()
   }
@@ -35,9 +45,9 @@ export async function work(config: Config, { stderr, signal }: Pick<Io, 'stderr'
   signal.addEventListener('abort', stop)
   process.on('message', obey).once('disconnect', stop).on('SIGHUP', hangUp)
   try {
-    const place = await ordered.promise
-    if (!place) return 0
-    app = await explainStart(startApp(config, { place }), stderr)
+    const order = await ordered.promise
+    if (!order) return 0
+    app = await explainStart(startApp(parse(order.yamlText), { place: order.place }), stderr)
     if (!app) return 1
     tell({ is: 'up', addresses: app.addresses })
     if (!stopping.signal.aborted) {
