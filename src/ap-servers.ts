@@ -133,6 +133,7 @@ function liveTls(config: ApConfig, parts: ApParts, onTrustChange: () => void): L
       names: config.nafs.map(({ fqdn }) => fqdn),
       profile: tls.profile,
       sessionTimeoutS: Math.min(tls.sessionTimeoutS, longestKeyS),
+      ...(parts.state.tickets && { tickets: parts.state.tickets }),
       warn: warning(log, worker),
       onMistake: (error) => log.error({ err: error }, 'tls.files-refused'),
       onChange: (files) => log.info({ files }, 'tls.files-changed'),

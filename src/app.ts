@@ -144,6 +144,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     keys?.sweep()
     if (!isFirst(worker)) return
     proxy?.sweep()
+    renewTickets(state, now(), logger)
     for (const store of [state.bootstraps, state.accessLog, state.limiter]) {
       store?.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
     }
@@ -161,6 +162,15 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       clearInterval(sweep)
       await close()
     },
+  }
+}
+
+/** Workers, and later lives of this process, find the fresh key in its file. */
+function renewTickets({ tickets }: State, now: EpochMs, log: Logger): void {
+  try {
+    tickets?.renew(now)
+  } catch (error) {
+    log.error({ err: error }, 'tls.ticket-key-not-renewed')
   }
 }
 

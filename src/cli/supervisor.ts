@@ -26,31 +26,30 @@ export interface SupervisorOptions {
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
   const { count, yamlText, worker, log, signal, onUp } = options
-  const running = new Map<ChildProcess, Promise<unknown>>()
-  let spare: ChildProcess | undefined
+  const running = new Set<Worker>()
+  let spare: Worker | undefined
   const tellAll = (order: Order) => {
-    for (const child of running.keys()) tell(child, order)
+    for (const { child } of running) tell(child, order)
   }
   const stop = () => tellAll({ do: 'stop' })
   const hangUp = () => tellAll({ do: 'hang-up' })
   signal.addEventListener('abort', stop)
   process.on('SIGHUP', hangUp)
 
-  function loaded(): ChildProcess {
-    const child = fork(worker.module, [...worker.args])
-    running.set(
-      child,
-      endOf(child).then(() => running.delete(child)),
-    )
+  function load(): Worker {
+    const loading = watched(fork(worker.module, [...worker.args]))
+    running.add(loading)
+    void loading.ended.then(() => running.delete(loading))
     // asked to stop before it existed
-    if (signal.aborted) tell(child, { do: 'stop' })
-    return child
+    if (signal.aborted) tell(loading.child, { do: 'stop' })
+    return loading
   }
+  const hasSpare = () => spare !== undefined && running.has(spare) && spare.child.connected
   function begin(place: WorkerPlace): Worker {
-    const child = spare?.connected ? spare : loaded()
+    const begun = (hasSpare() && spare) || load()
     spare = undefined
-    tell(child, { do: 'start', place, yamlText })
-    return watched(child)
+    tell(begun.child, { do: 'start', place, yamlText })
+    return begun
   }
 
   /** Serves in one place for good. */
@@ -60,7 +59,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
       const up = await current.up
       const since = performance.now()
       if (up) log.info({ of: place.number, pid: current.child.pid }, 'worker.up')
-      if (!spare?.connected && !signal.aborted) spare = loaded()
+      if (!hasSpare() && !signal.aborted) spare = load()
       const { code, signal: by } = await current.ended
       if (signal.aborted) return
       quickDeaths = up && performance.now() - since > QUICK_MS ? 0 : quickDeaths + 1
@@ -82,7 +81,6 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
     const [failed] = late.flat()
     if (failed && !signal.aborted) return await failure(failed)
     if (!signal.aborted) onUp(addresses)
-    spare = loaded()
     await Promise.all([
       keep({ number: FIRST_WORKER, ports }, first),
       ...begun.map(({ place, worker: one }) => keep(place, one)),
@@ -91,9 +89,9 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   } finally {
     stop()
     const insist = setTimeout(() => {
-      for (const child of running.keys()) child.kill('SIGKILL')
+      for (const { child } of running) child.kill('SIGKILL')
     }, INSIST_MS)
-    await Promise.all(running.values())
+    await Promise.all([...running].map(({ ended }) => ended))
     clearTimeout(insist)
     signal.removeEventListener('abort', stop)
     process.off('SIGHUP', hangUp)
@@ -122,16 +120,12 @@ interface Worker {
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
 }
 
-function endOf(child: ChildProcess): Worker['ended'] {
-  return new Promise((resolve) => {
+function watched(child: ChildProcess): Worker {
+  const ended: Worker['ended'] = new Promise((resolve) => {
     child.once('exit', (code, signal) => resolve({ code, signal }))
     // It could not even be started.
     child.once('error', () => child.pid === undefined && resolve({ code: 1, signal: null }))
   })
-}
-
-function watched(child: ChildProcess): Worker {
-  const ended = endOf(child)
   const up: Worker['up'] = new Promise((resolve) => {
     child.once('message', ({ addresses }: Up) => resolve(addresses))
     void ended.then(() => resolve(undefined))
