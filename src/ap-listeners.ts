@@ -22,7 +22,7 @@ export type ApListener = 'ap' | 'front' | 'tlsUpgrade' | 'plainUa'
 
 /** A server that can be started and stopped, Fastify's or not. */
 export interface Listens {
-  listen(place: { host: string; port: number; listenTextResolver: () => string }): Promise<unknown>
+  listen(place: { host: string; port: number; reusePort: boolean; listenTextResolver: () => string }): Promise<unknown>
   close(): Promise<unknown>
   readonly server: Server
 }
@@ -190,10 +190,10 @@ function passingOn(main: HttpsServer, options: FrontOptions, connections: number
 function listensOf(server: Server, stopping: () => () => void): Listens {
   return {
     server,
-    listen: ({ host, port }) =>
+    listen: ({ host, port, reusePort }) =>
       new Promise<void>((listening, failed) => {
         server.once('error', failed)
-        server.listen({ host, port }, () => {
+        server.listen({ host, port, reusePort }, () => {
           server.off('error', failed)
           listening()
         })

@@ -21,6 +21,7 @@ import { passwordDoor } from './ua/password.ts'
 import { pskDoor } from './ua/psk.ts'
 import { NO_DEMANDS } from './ua/rebootstrap.ts'
 import { type ApSubscribers, followApSubscribers } from './ua/subscriber-file.ts'
+import { isFirst } from './worker-place.ts'
 import type { KeySource } from './zn/port.ts'
 
 export interface ApParts {
@@ -33,6 +34,8 @@ export interface ApParts {
   readonly settingsOf: SettingsOf | undefined
   /** No key lives longer than that. */
   readonly longestKeyS: number
+  /** Which of several processes behind the same ports this is; undefined: the only one. */
+  readonly worker: number | undefined
 }
 
 export interface ApServers {
@@ -50,7 +53,7 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
   const { audit, keys, log, now, state } = parts
   const policy = policyWithTls(config, parts)
   const demands = demandsOf(config, log)
-  const subscribers = subscribersOf(config, log)
+  const subscribers = subscribersOf(config, parts)
   const digest = {
     ledger: state.ledger,
     nonces: { key: state.nonceKey, lifetimeMs: config.challenge.nonceLifetimeS * 1000 },
@@ -58,6 +61,7 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     randomBytes,
     tolerances: policy.tolerances,
     maxRemembered: config.zn.maxEntries,
+    seesEveryCount: parts.worker === undefined,
   }
   const psk = pskDoor({ keys, now })
   const doors = doorsOf({
@@ -125,7 +129,8 @@ function failuresOf({ limits: { failures } }: ApConfig, { now, state }: ApParts)
 }
 
 /** The certificates of the listeners, followed while they change. */
-function liveTls(config: ApConfig, { audit, log, now, longestKeyS }: ApParts, onTrustChange: () => void): LiveTls {
+function liveTls(config: ApConfig, parts: ApParts, onTrustChange: () => void): LiveTls {
+  const { audit, log, now, longestKeyS, worker } = parts
   const { tls, subscriberCertificates } = config
   const { caFile: clientCaFile = '', crlFile = '' } = subscriberCertificates ?? {}
   return followTls(
@@ -134,28 +139,34 @@ function liveTls(config: ApConfig, { audit, log, now, longestKeyS }: ApParts, on
       names: config.nafs.map(({ fqdn }) => fqdn),
       profile: tls.profile,
       sessionTimeoutS: Math.min(tls.sessionTimeoutS, longestKeyS),
-      warn: warning(log),
+      ...(parts.state.tickets && { tickets: parts.state.tickets }),
+      warn: warning(log, worker),
       onMistake: (error) => log.error({ err: error }, 'tls.files-refused'),
       onChange: (files) => log.info({ files }, 'tls.files-changed'),
       onTrustChange,
-      onExpiring: ({ file, kind, expiresAt }, state) => log.warn({ file, kind, expiresAt, state }, 'tls.expiry'),
+      onExpiring: ({ file, kind, expiresAt }, state) => {
+        if (isFirst(worker)) log.warn({ file, kind, expiresAt, state }, 'tls.expiry')
+      },
       onRefused: (reason, peer) => refusedBeforeTls({ audit }, reason, peer),
       now,
     },
   )
 }
 
-const warning = (log: Logger) => (file: string, detail: string) => log.warn({ file, detail }, 'tls.warning')
+/** All workers read the same files; one of them says what is odd about them. */
+const warning = (log: Logger, worker: number | undefined) => (file: string, detail: string) => {
+  if (isFirst(worker)) log.warn({ file, detail }, 'tls.warning')
+}
 
 /** The policy, with the TLS side of each application server that has one. */
-function policyWithTls(config: ApConfig, { state, log }: ApParts): ApPolicy {
+function policyWithTls(config: ApConfig, { state, log, worker }: ApParts): ApPolicy {
   const policy = apPolicyOf(config, state.appServerPseudonymKey)
   const secured = new Map(
     config.appServers
       .filter(({ url }) => url.startsWith('https:'))
       .map(({ servername, ...server }) => [
         server.name,
-        { ...upstreamTlsOptions(server, warning(log)), ...(servername !== '' && { servername }) },
+        { ...upstreamTlsOptions(server, warning(log, worker)), ...(servername !== '' && { servername }) },
       ]),
   )
   const appServers = policy.appServers.map((server) => {
@@ -170,8 +181,11 @@ function demandsOf({ rebootstrapFile }: ApConfig, log: Logger): DemandFile | und
   return followDemands(rebootstrapFile, (error) => log.error({ err: error }, 'ap.rebootstrap-file-refused'))
 }
 
-function subscribersOf({ subscribersFile }: ApConfig, log: Logger): FollowedFile<ApSubscribers> | undefined {
+function subscribersOf(
+  { subscribersFile }: ApConfig,
+  { log, worker }: ApParts,
+): FollowedFile<ApSubscribers> | undefined {
   if (subscribersFile === '') return undefined
   const onMistake = (error: unknown) => log.error({ err: error }, 'ap.subscribers-file-refused')
-  return followApSubscribers(subscribersFile, onMistake, { warn: warning(log) })
+  return followApSubscribers(subscribersFile, onMistake, { warn: warning(log, worker) })
 }

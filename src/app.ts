@@ -13,12 +13,13 @@ import { settingsFrom } from './hss/settings.ts'
 import { loadSubscribers, type Subscribers } from './hss/subscribers.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
 import { createLog, type Logger, openLogFile, pseudonymiser } from './observe/log.ts'
-import { boundStop, createServer, unborn } from './server.ts'
+import { boundStop, createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { rateOf, sourcesBut } from './sources.ts'
 import { openState, type State } from './state.ts'
 import { clientTlsOptions, mutualTlsOptions } from './tls/listener.ts'
 import { ubLimiter } from './ub/limits.ts'
 import ub from './ub/plugin.ts'
+import { isFirst, requireFree, type WorkerPlace } from './worker-place.ts'
 import type { AvSource } from './zh/port.ts'
 import { cachedKeySource, type KeyCache } from './zn/cache.ts'
 import { httpKeySource } from './zn/http.ts'
@@ -36,6 +37,9 @@ export interface App {
   reopenLogs(): void
   /** Reads certificates, keys and what belongs to them now. @returns whether what they say is in use */
   reload(): boolean
+  /** From the moment it was asked to close: whoever balances load is to look elsewhere. */
+  isDraining(): boolean
+  /** Finishes what is in flight, within ten seconds. */
   close(): Promise<void>
 }
 
@@ -47,6 +51,8 @@ export interface AppParts {
   readonly onDecision?: (event: AuditEvent, record: AuditRecord) => void
   /** In the place of the HSS stub. */
   readonly avSource?: AvSource
+  /** Where this process is one of several behind the same ports. */
+  readonly place?: WorkerPlace
 }
 
 interface Parts {
@@ -56,24 +62,29 @@ interface Parts {
   readonly audit: Audit
   readonly now: () => EpochMs
   readonly avSource: AvSource | undefined
+  readonly worker: number | undefined
+  /** How long the AS has to stop, which does so after those whom it serves. */
+  readonly asGraceMs: () => number
 }
 
 const EXPIRY_SWEEP_MS = 60_000
+const LEAST_GRACE_MS = 500
 
 /**
  * Starts every role that the configuration has, or none: what cannot start takes the others down again.
  * @throws ConfigError, SubscribersError, GbaError STORE_UNAVAILABLE, or the error of a port that cannot be had
  */
 export async function startApp(config: Config, replaced: AppParts = {}): Promise<App> {
-  const { now = Date.now, log, onDecision, avSource } = replaced
-  const logger = log ?? createLog({ level: config.log.level, identities: config.log.identities })
+  const { now = Date.now, log, onDecision, avSource, place } = replaced
+  const worker = place?.number
+  const logOptions = { identities: config.log.identities, worker }
+  const logger = log ?? createLog({ ...logOptions, level: config.log.level })
   const state = openState(config, (error) => logger.error({ err: error }, 'store.access-log-failed'))
-  if (config.log.identities === 'clear') logger.warn({ setting: 'log.identities' }, 'log.identities-in-clear')
+  if (config.log.identities === 'clear' && isFirst(worker))
+    logger.warn({ setting: 'log.identities' }, 'log.identities-in-clear')
   const named = config.log.identities === 'hashed' ? pseudonymiser(state.pseudonymKey, 'hashed') : undefined
   const auditFile = config.log.auditFile === '' ? undefined : openLogFile(config.log.auditFile)
-  const auditLog = auditFile
-    ? createLog({ level: 'info', identities: config.log.identities, destination: auditFile })
-    : logger
+  const auditLog = auditFile ? createLog({ ...logOptions, level: 'info', destination: auditFile }) : logger
   const written = auditor((event, fields) => auditLog.info(fields, event), named, config.log.auditEveryNth)
   const audit: Audit = {
     count: written.count,
@@ -83,12 +94,19 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       onDecision?.(event, record)
     },
   }
-  const parts: Parts = { config, state, log: logger, audit, now, avSource }
+  let stopBy: number | undefined
+  const asGraceMs = () => Math.max(LEAST_GRACE_MS, (stopBy ?? 0) - performance.now())
+  const parts: Parts = { config, state, log: logger, audit, now, avSource, worker, asGraceMs }
   const servers: Listening<Listener>[] = []
   let proxy: ApServers | undefined
   const keys = keySourceOf(parts)
   const close = async () => {
-    await Promise.all(servers.map(([, server]) => server.close()))
+    stopBy = performance.now() + STOP_GRACE_MS
+    const closed = (which: (name: Listener) => boolean) =>
+      Promise.all(servers.filter(([name]) => which(name)).map(([, server]) => server.close()))
+    await closed((name) => name !== 'as')
+    // The AP of this process may have had requests on their way to it.
+    await closed((name) => name === 'as')
     await keys?.close?.()
     proxy?.close()
     await state.close()
@@ -108,15 +126,25 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       proxy = await apServers({ ...parts, keys, settingsOf, longestKeyS }, config.ap)
       servers.push(...proxy.servers)
     }
-    for (const [, server, { host, port }] of servers)
-      await server.listen({ host, port, listenTextResolver: () => 'server.listening' })
+    const reusePort = place !== undefined
+    for (const [name, server, { host, port }] of servers) {
+      if (place && !place.ports) await requireFree({ host, port })
+      await server.listen({
+        host,
+        port: place?.ports?.[name] ?? port,
+        reusePort,
+        listenTextResolver: () => 'server.listening',
+      })
+    }
   } catch (error) {
     await close()
     throw error
   }
   const sweep = setInterval(() => {
     keys?.sweep()
+    if (!isFirst(worker)) return
     proxy?.sweep()
+    renewTickets(state, now(), logger)
     for (const store of [state.bootstraps, state.accessLog, state.limiter]) {
       store?.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
     }
@@ -129,10 +157,20 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     audit,
     reopenLogs: () => auditFile?.reopen(),
     reload: () => proxy?.reload() ?? true,
+    isDraining: () => stopBy !== undefined,
     close: async () => {
       clearInterval(sweep)
       await close()
     },
+  }
+}
+
+/** Workers, and later lives of this process, find the fresh key in its file. */
+function renewTickets({ tickets }: State, now: EpochMs, log: Logger): void {
+  try {
+    tickets?.renew(now)
+  } catch (error) {
+    log.error({ err: error }, 'tls.ticket-key-not-renewed')
   }
 }
 
@@ -177,21 +215,21 @@ function avSourceOf(hss: HssConfig | undefined, subscribers: Subscribers | undef
   return auc({ subscribers, sqnStore: sqns, randomBytes, ind: hss.ind })
 }
 
-async function znServer({ state, log, audit, now }: Parts, config: ZnServerConfig): Promise<FastifyInstance> {
+async function znServer({ state, log, audit, now, worker }: Parts, config: ZnServerConfig): Promise<FastifyInstance> {
   const limits = { ...SMALL_LIMITS, ...config }
-  const tls = mutualTlsOptions(config.tls, warning(log))
+  const tls = mutualTlsOptions(config.tls, warning(log, worker))
   const server = createServer({ log, limits, tls, onRefused: unborn(audit, 'zn.refused') })
   await server.register(zn, { nafs: config.nafs, bootstraps: state.bootstraps, audit, now })
   return server
 }
 
-function asServer({ state, log }: Parts, as: NonNullable<Config['as']>): FastifyInstance {
+function asServer({ state, log, asGraceMs }: Parts, as: NonNullable<Config['as']>): FastifyInstance {
   const server = createAs({ documents: state.documents, xcapRoot: as.xcapRoot, log, bodyLimit: as.bodyBytes })
-  boundStop(server)
+  boundStop(server, asGraceMs)
   return server
 }
 
-function keySourceOf({ config, state, log, audit, now }: Parts): KeyCache | undefined {
+function keySourceOf({ config, state, log, audit, now, worker }: Parts): KeyCache | undefined {
   const { ap: config_, bsf } = config
   if (!config_) return undefined
   const { zn: client } = config_
@@ -199,7 +237,7 @@ function keySourceOf({ config, state, log, audit, now }: Parts): KeyCache | unde
     client.adapter === 'http'
       ? httpKeySource({
           apiRoot: client.url,
-          tls: clientTlsOptions(client, warning(log)),
+          tls: clientTlsOptions(client, warning(log, worker)),
           timeoutMs: client.timeoutMs,
           assumedLifetimeS: client.ussMaxAgeS,
           now,
@@ -242,4 +280,7 @@ const SMALL_LIMITS = {
   connections: 10_000,
 }
 
-const warning = (log: Logger) => (file: string, detail: string) => log.warn({ file, detail }, 'tls.warning')
+/** All workers read the same files; one of them says what is odd about them. */
+const warning = (log: Logger, worker: number | undefined) => (file: string, detail: string) => {
+  if (isFirst(worker)) log.warn({ file, detail }, 'tls.warning')
+}

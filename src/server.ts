@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TlsOptions } from 'node:tls'
 import Fastify, {
   type FastifyBaseLogger,
@@ -75,6 +76,8 @@ export function createServer({ log, limits, tls, onRefused }: ServerOptions): Fa
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle' as const,
+    // What was on its way when we were asked to stop is served like everything else.
+    return503OnClosing: false,
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket) => {
       const [code, status] = CLIENT_ERRORS[error.code ?? ''] ?? (['UT_REQUEST_MALFORMED', 400] as const)
       // A peer that went away, or with whom there is no TLS, is nobody to answer.
@@ -140,16 +143,46 @@ const isAnswering = (socket: Socket): boolean => answerOn(socket)?.headersSent =
 
 const NOBODY_THERE = /^(?:ECONNRESET$|ERR_SSL_|ERR_TLS_)/
 
-/** Node ends its timers when a server closes: from then on nobody else would cut off a client that says nothing. */
-export function boundStop(server: FastifyInstance): void {
+/**
+ * How a server stops: every answer from now on is the last of its connection; a moment later nothing more is accepted
+ * and connections that wait for a request are closed; what is in flight finishes, or is cut off when the grace is over.
+ * The moment is for requests that were sent before their client could know.
+ */
+export function boundStop(server: FastifyInstance, graceMs: () => number = () => STOP_GRACE_MS): void {
+  const open = new Set<Socket>()
+  let isStopping = false
+  // Before TLS, if there is any: who never finishes a handshake holds up nobody either. Not before it listens, since
+  // who takes connections out of the server's hands wants to be the only one to be told of them until then.
+  server.server.once('listening', () => {
+    server.server.on('connection', (socket: Socket) => {
+      open.add(socket)
+      socket.once('close', () => open.delete(socket))
+    })
+  })
+  server.addHook('onSend', async (_request, reply) => {
+    if (isStopping) reply.header('connection', 'close')
+  })
   server.addHook('preClose', async () => {
-    const cut = setTimeout(() => server.server.closeAllConnections(), STOP_GRACE_MS)
-    server.server.once('close', () => clearTimeout(cut))
+    isStopping = true
+    // Node ends its own timers when a server closes: from then on nobody else would cut off a client.
+    const cut = setTimeout(() => {
+      for (const socket of open) socket.destroy()
+    }, graceMs()).unref()
+    for (let waited = 0; open.size > 0 && waited < STOP_LINGER_MS; waited += POLL_MS) await delay(POLL_MS)
+    // An answer that had begun before did not say that it would be the last.
+    const idle = setInterval(() => server.server.closeIdleConnections(), POLL_MS).unref()
+    server.server.once('close', () => {
+      clearTimeout(cut)
+      clearInterval(idle)
+    })
   })
 }
 
 /** How long requests in flight have to finish when the process is asked to stop. */
 export const STOP_GRACE_MS = 8_000
+
+const STOP_LINGER_MS = 300
+const POLL_MS = 20
 
 const CLIENT_ERRORS: Readonly<Record<string, readonly [FaultCode, number]>> = {
   HPE_HEADER_OVERFLOW: ['UT_HEADERS_TOO_LARGE', 431],

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Config } from './config/schema.ts'
+import type { EpochMs } from './core/bytes.ts'
 import { Secret } from './core/secret.ts'
 import { lmdbBootstrapStore, lmdbDocumentStore, lmdbSqnStore, openLmdb } from './store/lmdb.ts'
 import { lmdbAccessLog } from './store/lmdb-access-log.ts'
@@ -27,7 +28,7 @@ import {
   redisOnceStore,
   redisSqnStore,
 } from './store/redis.ts'
-import { secretFile, sharedSecretFile } from './store/secret-file.ts'
+import { renewSecretFile, secretFile, sharedSecretFile } from './store/secret-file.ts'
 import type {
   AccessLog,
   BootstrapStore,
@@ -57,6 +58,8 @@ export interface State {
   readonly appServerPseudonymKey: Secret
   /** Under which identities are hashed in what is written down. */
   readonly pseudonymKey: Secret
+  /** Where the processes that share this state find what seals TLS session tickets; undefined: each has its own. */
+  readonly tickets: { readonly file: string; read(): Secret; renew(now: EpochMs): void } | undefined
   /** Resolves when there is nothing more to wait for before a start. */
   readonly ready: Promise<void>
   close(): Promise<void>
@@ -105,6 +108,7 @@ function inMemory({ accessLog, maxChallenges, nonceKeyFile, pseudonymKeyFile }: 
     nonceKey: own(nonceKeyFile),
     appServerPseudonymKey: own(pseudonymKeyFile),
     pseudonymKey: own(undefined),
+    tickets: undefined,
     ready: Promise.resolve(),
     close: async () => {},
   }
@@ -130,6 +134,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
     nonceKey: secretFile(wanted.nonceKeyFile ?? join(directory, KEY_FILES.nonce)),
     appServerPseudonymKey: secretFile(wanted.pseudonymKeyFile ?? join(directory, KEY_FILES.appServerPseudonym)),
     pseudonymKey: secretFile(join(directory, KEY_FILES.pseudonym)),
+    tickets: ticketsIn(join(directory, KEY_FILES.tickets)),
     ready: Promise.resolve(),
     close: async () => {
       await accessLog?.close().catch(report)
@@ -162,6 +167,8 @@ function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted):
     nonceKey: sharedSecretFile(wanted.nonceKeyFile ?? shared(KEY_FILES.nonce)),
     appServerPseudonymKey: sharedSecretFile(wanted.pseudonymKeyFile ?? shared(KEY_FILES.appServerPseudonym)),
     pseudonymKey: sharedSecretFile(shared(KEY_FILES.pseudonym)),
+    // Whoever shares it among hosts renews it, on all of them.
+    tickets: { file: shared(KEY_FILES.tickets), read: () => sharedSecretFile(shared(KEY_FILES.tickets)), renew() {} },
     close: async () => {
       await accessLog?.close().catch(report)
       await environment.close()
@@ -191,11 +198,20 @@ type WithoutEmpty<Keys> = { [Key in keyof Keys]: Exclude<Keys[Key], ''> }
 const withoutEmpty = <Keys extends object>(keys: Keys): WithoutEmpty<Keys> =>
   Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== '')) as WithoutEmpty<Keys>
 
+/** No session outlives its key, so who steals it reads the sessions of one day, and of TLS 1.2 only. */
+const ticketsIn = (file: string): State['tickets'] => ({
+  file,
+  read: () => secretFile(file),
+  renew: (now) => renewSecretFile(file, now, TICKET_KEY_AGE_MS),
+})
+const TICKET_KEY_AGE_MS = 86_400_000
+
 /** Keys besides the one that seals, by file name. */
 export const KEY_FILES = {
   nonce: 'nonce.key',
   appServerPseudonym: 'app-server-pseudonym.key',
   pseudonym: 'pseudonym.key',
+  tickets: 'tickets.key',
 } as const
 export const SEAL_KEY_FILE = 'seal.key'
 

@@ -35,6 +35,7 @@ export function createAs(options: AsOptions): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }), // the path names an IMPU
     genReqId: () => randomUUID(),
     bodyLimit,
+    return503OnClosing: false, // what was on its way when it was asked to stop is served
     frameworkErrors: (_error, _request, reply) => refuse(reply, { status: 400 }),
   })
   app.removeAllContentTypeParsers()

@@ -1,4 +1,5 @@
 import { faultOfFixedHeader } from '../core/header-names.ts'
+import { tolerancesOf } from '../core/tolerances.ts'
 import { nearest, suggestion } from './nearest.ts'
 import { type ApConfig, type BsfConfig, type Config, ROLES } from './schema.ts'
 import type { Finding, KeyPath } from './validate.ts'
@@ -8,6 +9,7 @@ export function crossChecks(config: Config): Finding[] {
   const { ap, bsf } = config
   return [
     ...store(config),
+    ...workers(config),
     ...roles(config),
     ...(bsf ? bsfChecks(bsf) : []),
     ...(ap ? [...znClient(ap, bsf), ...appServers(ap), ...routes(ap), ...doors(ap, config), ...apNames(ap)] : []),
@@ -43,6 +45,25 @@ function store({ store: { kind, redis } }: Config): Finding[] {
   }
   return findings
 }
+
+/** What one process knows and its neighbours do not. */
+function workers({ workers: count, store, ap }: Config): Finding[] {
+  if (count === 1) return []
+  const findings: Finding[] = []
+  if (store.kind === 'memory') {
+    findings.push({ path: ['workers'], detail: `${count} needs a store that processes share; store.kind is memory` })
+  }
+  const tolerated = ap && tolerancesOf(ap.tolerance)
+  const refused = tolerated ? NC_TOLERANCES.filter((name) => !tolerated.has(name)) : []
+  if (refused.length > 0) {
+    const detail = `must be 1 where ap.tolerance refuses ${refused.join(', ')}: only one process sees how a UE counts`
+    findings.push({ path: ['workers'], detail })
+  }
+  return findings
+}
+
+/** Deviations of a count from the one before, which another process may have seen. */
+const NC_TOLERANCES = ['nc-not-reset', 'nc-out-of-order', 'nc-gap', 'nc-decimal'] as const
 
 function bsfChecks({ ub, zn }: BsfConfig): Finding[] {
   const findings = patience(['bsf', 'ub'], ub)

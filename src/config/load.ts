@@ -20,14 +20,17 @@ export const ENVIRONMENT: Readonly<Record<string, KeyPath>> = {
 
 /** Reads, completes, checks and freezes the configuration. @throws ConfigError */
 export async function loadConfig(file: string, env: Environment): Promise<Config> {
-  let text: string
+  return parseConfig(await readConfig(file), file, env)
+}
+
+/** The text of a configuration file. @throws ConfigError */
+export async function readConfig(file: string): Promise<string> {
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
+    return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(file))
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'not UTF-8'
     throw new ConfigError({ file }, `cannot be read (${code})`, { cause })
   }
-  return parseConfig(text, file, env)
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Static } from '@sinclair/typebox'
 import { Type } from '@sinclair/typebox'
 import { apSchema } from './schema/ap.ts'
 import { bsfSchema, hssSchema } from './schema/bsf.ts'
-import { given, integer, listen, OCTETS, oneOf, section, textOr } from './schema/keys.ts'
+import { given, integer, integerOr, listen, OCTETS, oneOf, section, textOr } from './schema/keys.ts'
 import { storeSchema } from './schema/store.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -33,6 +33,13 @@ export const configSchema = given(
         1,
       ),
     }),
+    workers: integerOr(
+      'auto',
+      'Workers',
+      'Processes that serve behind the same ports, one for each core with auto; limits are those of each.',
+      [1, 64],
+      1,
+    ),
     store: storeSchema,
     hss: Type.Optional(hssSchema),
     bsf: Type.Optional(bsfSchema),

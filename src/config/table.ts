@@ -36,6 +36,7 @@ function rowsOf(section: SchemaNode, prefix: string): Row[] {
 }
 
 function typeOf(node: SchemaNode): string {
+  if (node.anyOf) return node.anyOf.map(typeOf).join(' | ')
   if (node.enum) return node.enum.join(' | ')
   if (node.type === 'integer') return `${node.minimum}..${node.maximum}`
   if (node.type === 'array') return node.items?.properties ? 'list of sections' : `list of ${typeOf(node.items ?? {})}`

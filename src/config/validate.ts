@@ -20,6 +20,7 @@ export interface SchemaNode {
   readonly description?: string
   readonly default?: unknown
   readonly enum?: readonly string[]
+  readonly anyOf?: readonly SchemaNode[]
   readonly minimum?: number
   readonly maximum?: number
   readonly required?: readonly string[] | undefined
@@ -38,11 +39,17 @@ export function validate(value: unknown, base: string): Config | Finding[] {
   const draft = structuredClone(value)
   const check = compiled()
   if (!check(draft)) {
-    const errors = check.errors ?? []
+    const errors = withoutBranches(check.errors ?? [])
     const unknown = errors.filter(({ keyword }) => keyword === 'additionalProperties')
     return (unknown.length > 0 ? unknown : errors).map((error) => findingOf(error, draft))
   }
   return canonical(configSchema, draft, base) as Config
+}
+
+/** Where a value fits none of several schemas, that is the error, and not what each of them says. */
+function withoutBranches(errors: readonly ErrorObject[]): ErrorObject[] {
+  const none = errors.filter(({ keyword }) => keyword === 'anyOf').map(({ instancePath }) => instancePath)
+  return errors.filter(({ keyword, instancePath }) => keyword === 'anyOf' || !none.includes(instancePath))
 }
 
 /** `ap.routes[0].appServer` */
@@ -94,6 +101,10 @@ function expectation(error: ErrorObject): string {
     }
     case 'format':
       return FORMATS[params.format as FormatName].expects
+    case 'anyOf':
+      return (node.anyOf ?? [])
+        .map(({ enum: words, minimum, maximum }) => words?.join() ?? `${minimum} to ${maximum}`)
+        .join(' or ')
     case 'minimum':
     case 'maximum':
       return `from ${node.minimum} to ${node.maximum}`

@@ -14,6 +14,8 @@ export interface LogOptions {
   readonly identities: IdentityMode
   /** Default: standard output. */
   readonly destination?: DestinationStream
+  /** Which of several processes writes; undefined: there is one. */
+  readonly worker?: number | undefined
 }
 
 /** The second net, under `Secret`: names under which a key or a credential would travel. */
@@ -26,11 +28,11 @@ const REDACTED = [
  * The log: JSON lines of an event name (`event`) and fields. Requests show method and id and never the URL, for it names
  * the IMPU; a refusal shows its fault code and, unless identities may appear in clear, not its message.
  */
-export function createLog({ level, identities, destination }: LogOptions): Logger {
+export function createLog({ level, identities, destination, worker }: LogOptions): Logger {
   const options = {
     level,
     messageKey: 'event',
-    base: null,
+    base: worker === undefined ? null : { worker },
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { GbaError } from '../errors.ts'
 
@@ -15,6 +15,8 @@ export interface LmdbFileOptions {
   readonly minFreeBytes: number
   /** Octets free to this user there. */
   readonly freeBytes: () => number
+  /** Room that the file keeps ahead of its content, in which it goes on when the disk is full; none by default. */
+  readonly reserveBytes?: number
 }
 
 /**
@@ -28,6 +30,7 @@ export class LmdbFile {
   readonly #options: LmdbFileOptions
   #failure: unknown
   #closed = false
+  #writes = 0
 
   constructor(options: LmdbFileOptions) {
     this.#options = options
@@ -36,6 +39,7 @@ export class LmdbFile {
     const settings = { ...OCTETS, path, noSubdir: true, maxDbs: 16, permissionsMode: 0o600 }
     // With overlappingSync, the engine's default, a synchronous write returns before it is on the disk.
     this.#root = this.#translate(() => open({ ...settings, overlappingSync: false, noSync: !durable }))
+    this.#reserve()
   }
 
   /** Opens the database of that name, which is made when missing. */
@@ -69,6 +73,7 @@ export class LmdbFile {
     try {
       return this.#translate(() =>
         this.#root.transactionSync(() => {
+          if (this.#writes++ % WRITES_BETWEEN_RESERVING === 0) this.#reserve()
           this.#checkSpace()
           const result = action()
           committing = true
@@ -94,8 +99,42 @@ export class LmdbFile {
   #checkSpace(): void {
     const { minFreeBytes, freeBytes } = this.#options
     const free = freeBytes()
-    if (free >= minFreeBytes) return
+    if (free >= minFreeBytes || this.#room() >= MOST_OF_A_WRITE) return
     throw this.#unavailable(`read-only while its disk has ${free} octets free, fewer than ${minFreeBytes}: make room`)
+  }
+
+  /** Octets past the last page in use that the file system has given already: to write there, it needs no free space. */
+  #room(): number {
+    if (this.#options.reserveBytes === undefined || this.#root === undefined) return 0
+    const { size, blocks } = statSync(this.#options.path)
+    return Math.min(size, blocks * BLOCK) - this.#usedBytes()
+  }
+
+  #usedBytes(): number {
+    const { lastPageNumber, pageSize }: { lastPageNumber?: number; pageSize?: number } = this.#root.getStats()
+    if (lastPageNumber === undefined || pageSize === undefined) return Number.POSITIVE_INFINITY
+    return (lastPageNumber + 1) * pageSize
+  }
+
+  /**
+   * Makes the file longer, past its end only and within a transaction, so that nobody's pages are written over. Where
+   * there is no space for it, there is none.
+   */
+  #reserve(): void {
+    const { reserveBytes, path, minFreeBytes, freeBytes } = this.#options
+    if (reserveBytes === undefined || this.#room() >= reserveBytes / 2) return
+    this.#root.transactionSync(() => {
+      const missing = reserveBytes - this.#room()
+      if (missing <= 0 || freeBytes() < minFreeBytes + missing) return
+      const file = openSync(path, 'r+')
+      try {
+        for (let at = statSync(path).size, left = missing; left > 0; at += CHUNK.length, left -= CHUNK.length) {
+          if (writeSync(file, CHUNK, 0, CHUNK.length, at) < CHUNK.length) return
+        }
+      } finally {
+        closeSync(file)
+      }
+    })
   }
 
   #translate<T>(action: () => T): T {
@@ -110,6 +149,12 @@ export class LmdbFile {
     return new GbaError('STORE_UNAVAILABLE', `${this.#options.path}: ${detail}`, { cause })
   }
 }
+
+/** No transaction of a file with a reserve takes more pages. */
+const MOST_OF_A_WRITE = 256 * 1024
+const WRITES_BETWEEN_RESERVING = 1024
+const CHUNK = new Uint8Array(64 * 1024)
+const BLOCK = 512
 
 /** The engine numbers its errors; Node and we name ours. */
 const isEngineError = (error: unknown): error is Error =>

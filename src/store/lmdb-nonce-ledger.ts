@@ -18,6 +18,8 @@ export interface LmdbNonceLedgerOptions {
   readonly startedAt: EpochMs
   readonly minFreeBytes?: number
   readonly freeBytes?: () => number
+  /** Room in which it goes on when the disk is full, so that keys the NAF has are of use; 16 MiB by default. */
+  readonly reserveBytes?: number
   /** Names the boot of this host; undefined where the system tells none. */
   readonly bootId?: string | undefined
 }
@@ -30,11 +32,13 @@ export interface LmdbNonceLedgerOptions {
  */
 export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & { close(): Promise<void> } {
   const { directory, maxNonces, minFreeBytes = MIN_FREE_BYTES, freeBytes = () => freeBytesAt(directory) } = options
+  const { reserveBytes = RESERVE_BYTES } = options
   const bootId = 'bootId' in options ? options.bootId : bootIdOfHost()
   makePrivateDirectory(directory)
   const name = bootId === undefined ? 'nonces.mdb' : `nonces-${bootId}.mdb`
   removeOtherBoots(directory, 'nonces', name)
-  const file = new LmdbFile({ path: join(directory, name), durable: bootId === undefined, minFreeBytes, freeBytes })
+  const durable = bootId === undefined
+  const file = new LmdbFile({ path: join(directory, name), durable, minFreeBytes, freeBytes, reserveBytes })
   const records = file.database('nonces') // sha256(nonce) -> checksum (4) ‖ window
   const order = file.database('order') // mintedAt (8) ‖ key of the record -> expiresAt (8)
   const marks = file.database('marks')
@@ -112,6 +116,8 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     close: () => file.close(),
   }
 }
+
+const RESERVE_BYTES = 16 * 1024 * 1024
 
 const checksum = (key: Uint8Array, window: Uint8Array): number => crc32(window, crc32(key))
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { toHex } from '../core/bytes.ts'
+import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { type EpochMs, toHex } from '../core/bytes.ts'
 import { Secret } from '../core/secret.ts'
 import { GbaError } from '../errors.ts'
 
@@ -23,6 +23,19 @@ export function sharedSecretFile(path: string): Secret {
   return secret
 }
 
+/**
+ * Puts a fresh key into the file when the one in it is older than that.
+ * @throws GbaError STORE_UNAVAILABLE when it cannot be written
+ */
+export function renewSecretFile(path: string, now: EpochMs, maxAgeMs: number): void {
+  try {
+    if (now - statSync(path).mtimeMs < maxAgeMs) return
+    renameSync(writeFresh(path), path)
+  } catch (cause) {
+    throw new GbaError('STORE_UNAVAILABLE', `${path} cannot be renewed`, { cause })
+  }
+}
+
 function read(path: string): Secret | undefined {
   let text: string
   try {
@@ -38,9 +51,9 @@ function read(path: string): Secret | undefined {
 }
 
 function make(path: string): Secret {
-  const fresh = `${path}.${toHex(randomBytes(6))}`
+  let fresh: string | undefined
   try {
-    writeFileSync(fresh, `${toHex(randomBytes(32))}\n`, { mode: 0o600, flag: 'wx' })
+    fresh = writeFresh(path)
     // The link fails where another process was first; its key is then the key.
     linkSync(fresh, path)
   } catch (cause) {
@@ -48,9 +61,16 @@ function make(path: string): Secret {
       throw new GbaError('STORE_UNAVAILABLE', `${path} cannot be made`, { cause })
     }
   } finally {
-    rmSync(fresh, { force: true })
+    if (fresh !== undefined) rmSync(fresh, { force: true })
   }
   const made = read(path)
   if (!made) throw new GbaError('STORE_UNAVAILABLE', `${path} vanished`)
   return made
+}
+
+/** A fresh key in a file beside. */
+function writeFresh(path: string): string {
+  const fresh = `${path}.${toHex(randomBytes(6))}`
+  writeFileSync(fresh, `${toHex(randomBytes(32))}\n`, { mode: 0o600, flag: 'wx' })
+  return fresh
 }

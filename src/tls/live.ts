@@ -1,9 +1,11 @@
+import { createHash, hkdfSync } from 'node:crypto'
 import type { Socket } from 'node:net'
 import tls, { type Server, type TLSSocket, type TlsOptions } from 'node:tls'
 import { ConfigError } from '../config/config-error.ts'
 import { versionOf } from '../config/file-version.ts'
 import type { EpochMs } from '../core/bytes.ts'
 import { type Fqdn, parseFqdn } from '../core/identity.ts'
+import type { Secret } from '../core/secret.ts'
 import { type Expiry, expiryNotices, type OnExpiring } from './expiry.ts'
 import type { Warn } from './files.ts'
 import { listenerTlsOptions, type TlsProfile } from './listener.ts'
@@ -23,6 +25,8 @@ export interface LiveTlsSettings {
   readonly profile?: TlsProfile
   /** 1 or more; at most as long as a key is good. */
   readonly sessionTimeoutS?: number
+  /** What several processes seal tickets with, so that a session resumes at any of them; by default each has its own. */
+  readonly tickets?: TicketSecret
   readonly warn: Warn
   /** Told once of each change that could not be taken over. */
   readonly onMistake: (error: unknown) => void
@@ -34,6 +38,12 @@ export interface LiveTlsSettings {
   readonly onRefused?: (reason: NameRefusal, peer: Socket) => void
   readonly now?: () => EpochMs
   readonly everyMs?: number
+}
+
+export interface TicketSecret {
+  /** Watched like the others. */
+  readonly file: string
+  read(): Secret
 }
 
 export interface LiveTls {
@@ -59,7 +69,8 @@ export interface LiveTls {
  */
 export function followTls(files: ListenerFiles, settings: LiveTlsSettings): LiveTls {
   const { warn, onMistake, onChange, onTrustChange, onExpiring, onRefused, now = Date.now, everyMs = 2000 } = settings
-  const paths = pathsOf(files)
+  const { tickets } = settings
+  const paths = [...pathsOf(files), ...(tickets ? [tickets.file] : [])]
   const versions = () => paths.map(versionOf).join('\n')
   const notice = expiryNotices((expiry, state) => onExpiring?.(expiry, state))
   let server: Server | undefined
@@ -76,14 +87,15 @@ export function followTls(files: ListenerFiles, settings: LiveTlsSettings): Live
   }
   // Taken before the reading, so that a change in between is seen the next time.
   let version = versions()
-  let loaded: LoadedFiles = readListenerFiles(files, warn)
+  const readFiles = () => withTickets(readListenerFiles(files, warn), tickets)
+  let loaded: LoadedFiles = readFiles()
   let engines = enginesOf(loaded, settings, front, trust)
   const reload = (): boolean => {
     version = versions()
     let changed: string[]
     let isOtherTrust: boolean
     try {
-      const read = readListenerFiles(files, warn)
+      const read = readFiles()
       changed = changedFiles(loaded, read)
       if (changed.length === 0) return true
       isOtherTrust = changed.some((file) => file === files.clientCaFile || file === files.crlFile)
@@ -129,23 +141,31 @@ interface Engines {
   engineFor(serverName: string | undefined): Server | undefined
 }
 
+function withTickets(loaded: LoadedFiles, tickets: TicketSecret | undefined): LoadedFiles {
+  if (!tickets) return loaded
+  return { ...loaded, contents: new Map([...loaded.contents, [tickets.file, Buffer.from(tickets.read().expose())]]) }
+}
+
 /** A TLS server that listens nowhere for each set of certificates that some name has. Its ticket keys are its own. */
 function enginesOf(
-  { certificates, trust }: LoadedFiles,
+  { certificates, contents, trust }: LoadedFiles,
   settings: LiveTlsSettings,
   front: Front,
   trustOf: number,
 ): Engines {
   const { names, profile, sessionTimeoutS, warn } = settings
-  const options = (group: readonly ListenerCertificate[]) =>
-    listenerTlsOptions(group, {
+  const idOf = (group: readonly ListenerCertificate[]) => group.map((each) => certificates.indexOf(each)).join()
+  const options = (group: readonly ListenerCertificate[]) => ({
+    ...listenerTlsOptions(group, {
       trust,
       ...(profile && { profile }),
       ...(sessionTimeoutS !== undefined && { sessionTimeoutS }),
-    })
+    }),
+    ...(settings.tickets && ticketOptions(settings.tickets, contents, idOf(group))),
+  })
   const built = new Map<string, Server>()
   const engineOf = (group: readonly ListenerCertificate[]): Server => {
-    const id = group.map((certificate) => certificates.indexOf(certificate)).join()
+    const id = idOf(group)
     const engine = built.get(id) ?? buildEngine(group, { ...options(group), SNICallback }, front, trustOf)
     built.set(id, engine)
     return engine
@@ -177,6 +197,20 @@ function enginesOf(
     done(engineFor(serverName) ? null : new Error('unknown server name'))
   }
   return { options: options([first]), engineFor }
+}
+
+/**
+ * The same in every process that reads the same files, and other keys for each set of certificates and after each change
+ * of any file, so that no session goes from one to the other.
+ */
+function ticketOptions({ file }: TicketSecret, contents: LoadedFiles['contents'], engine: string) {
+  const digest = createHash('sha256')
+  for (const content of contents.values()) digest.update(createHash('sha256').update(content).digest())
+  const salt = digest.digest()
+  const derived = (use: string, length: number) =>
+    Buffer.from(hkdfSync('sha256', contents.get(file) ?? '', salt, `gba-proxy ${use} ${engine}`, length))
+  // By default it is made from the command line, which differs between processes.
+  return { ticketKeys: derived('ticket', 48), sessionIdContext: derived('session id context', 16).toString('hex') }
 }
 
 function buildEngine(

@@ -11,6 +11,8 @@ export interface SpendingOptions {
   readonly now: () => EpochMs
   /** The nonces whose counting is remembered, at most. */
   readonly maxRemembered: number
+  /** false where other processes serve the same nonces: in what order a UE counts cannot be told, and is not judged. */
+  readonly seesEveryCount?: boolean
 }
 
 /**
@@ -22,12 +24,18 @@ export interface SpendingOptions {
 export type SpendNonce = (presented: PresentedDigest) => Promise<ToleranceName[]>
 
 /** @see RFC 7616 clause 5.5 */
-export function nonceSpender({ ledger, tolerances, now, maxRemembered }: SpendingOptions): SpendNonce {
+export function nonceSpender({
+  ledger,
+  tolerances,
+  now,
+  maxRemembered,
+  seesEveryCount = true,
+}: SpendingOptions): SpendNonce {
   const habit = new NcHabit(maxRemembered)
   return async ({ nonce, nc, credentials, isOfferedElsewhere }) => {
     if (isOfferedElsewhere) throw new GbaError('UA_OFFERED_ELSEWHERE', 'this route has another challenge')
     if (now() >= nonce.expiresAt) throw new GbaError('UA_NONCE_AGED', 'nonce aged')
-    const counted = habit.deviation(nonce.nonce, nc)
+    const counted = seesEveryCount ? habit.deviation(nonce.nonce, nc) : undefined
     const odd = counted === undefined ? [] : [counted]
     // What comes from below is a replay first: only the ledger tells, in a strict profile, too.
     if (counted !== 'nc-out-of-order') requireTolerated(odd, tolerances)
@@ -35,7 +43,7 @@ export function nonceSpender({ ledger, tolerances, now, maxRemembered }: Spendin
     if (use === 'reused') throw new GbaError('UA_NC_REUSED', `nc ${credentials.nc} was used`)
     if (use === 'forgotten') throw new GbaError('UA_NONCE_FORGOTTEN', 'use of this nonce is no longer known')
     requireTolerated(odd, tolerances)
-    habit.accepted(nonce.nonce, nc)
+    if (seesEveryCount) habit.accepted(nonce.nonce, nc)
     return odd
   }
 }

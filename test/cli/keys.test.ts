@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { runCli } from '../../src/cli/index.ts'
 
-const FILES = ['app-server-pseudonym.key', 'nonce.key', 'pseudonym.key', 'seal.key']
+const FILES = ['app-server-pseudonym.key', 'nonce.key', 'pseudonym.key', 'seal.key', 'tickets.key']
 
 describe('gba-proxy keys', () => {
   let directory: string

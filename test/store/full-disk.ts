@@ -13,6 +13,8 @@ const options = { directory, minFreeBytes: 1024 * 1024 }
 const environment = openLmdb(options)
 const store = lmdbBootstrapStore(environment)
 const ledger = lmdbNonceLedger({ ...options, maxNonces: 10, startedAt: 1_000 })
+const withReserve = { ...options, directory: join(mount, 'reserve'), maxNonces: 300, reserveBytes: 512 * 1024 }
+const reserved = lmdbNonceLedger({ ...withReserve, startedAt: 1_000 })
 await store.put(aBootstrap(0))
 
 let refused = 0
@@ -33,9 +35,13 @@ closeSync(ballast)
 for (let n = 0; n < 200; n++) {
   await assert.rejects(store.put(aBootstrap(-1)), isUnavailable)
   await assert.rejects(ledger.use({ nonce: `${n}`, mintedAt: 2_000, expiresAt: 9_000 }, 1, 3_000), isUnavailable)
+  const nonce = { nonce: `${n}`, mintedAt: 2_000, expiresAt: 9_000 }
+  assert.equal(await reserved.use(nonce, 1, 3_000), 'accepted')
+  assert.equal(await reserved.use(nonce, 1, 3_000), 'reused')
   assert.ok(await store.find(aBootstrap(n).btid, 1_000))
 }
 
+await reserved.close()
 unlinkSync(join(mount, 'ballast'))
 const roomy = openLmdb({ directory, minFreeBytes: 0 })
 assert.equal(await lmdbBootstrapStore(roomy).sweep(5_000), stored + 1)

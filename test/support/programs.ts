@@ -31,6 +31,7 @@ export async function run(program: string, args: readonly string[], options: Run
 
 /** A program that stays: a server. */
 export interface Running {
+  readonly pid: number
   readonly stdout: () => string
   readonly stderr: () => string
   /** Asks it to end; after a while insists, with all that it started. @returns its exit code, null when a signal ended it */
@@ -64,6 +65,7 @@ export async function start(
   process.once('exit', sweep)
   const running: Running = {
     ...output,
+    pid: child.pid ?? 0,
     async stop(signal = 'SIGTERM') {
       child.kill(signal)
       const insist = setTimeout(() => killGroup(child), PATIENCE_MS)

@@ -10,6 +10,24 @@ export const flag = (title: string, description: string, byDefault: boolean) =>
 export const integer = (title: string, description: string, range: readonly [number, number], byDefault?: number) =>
   Type.Integer({ title, description, minimum: range[0], maximum: range[1], ...withDefault(byDefault) })
 
+/** A number, or the one word that stands for a number to be found out. */
+export const integerOr = <const Word extends string>(
+  word: Word,
+  title: string,
+  description: string,
+  range: readonly [number, number],
+  byDefault: number | Word,
+) =>
+  Type.Unsafe<number | Word>({
+    anyOf: [
+      { type: 'string', enum: [word] },
+      { type: 'integer', minimum: range[0], maximum: range[1] },
+    ],
+    title,
+    description,
+    default: byDefault,
+  })
+
 export const oneOf = <const Word extends string>(
   title: string,
   description: string,

@@ -1,0 +1,144 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { App } from '../app.ts'
+import type { Logger } from '../observe/log.ts'
+import { FIRST_WORKER, type WorkerPlace } from '../worker-place.ts'
+import { type Order, portsOf, type Up } from './worker.ts'
+
+export interface SupervisorOptions {
+  readonly count: number
+  /** Of the configuration. */
+  readonly yamlText: string
+  /** Program and arguments of a worker. */
+  readonly worker: { readonly module: string; readonly args: readonly string[] }
+  readonly log: Logger
+  /** Aborted: stop. */
+  readonly signal: AbortSignal
+  /** Told once, when all listen. */
+  readonly onUp: (addresses: App['addresses']) => void
+}
+
+/**
+ * Starts workers and puts a new one in the place of each that dies: one is always loaded and waits for its place, since
+ * loading takes most of the time. It serves nothing itself and holds no key.
+ * The first starts alone, so that what keeps it from starting is said once, by it.
+ * @returns exit code: that of a worker which could not start at first, else 0
+ */
+export async function supervise(options: SupervisorOptions): Promise<number> {
+  const { count, yamlText, worker, log, signal, onUp } = options
+  const running = new Set<Worker>()
+  let spare: Worker | undefined
+  const tellAll = (order: Order) => {
+    for (const { child } of running) tell(child, order)
+  }
+  const stop = () => tellAll({ do: 'stop' })
+  const hangUp = () => tellAll({ do: 'hang-up' })
+  signal.addEventListener('abort', stop)
+  process.on('SIGHUP', hangUp)
+
+  function load(): Worker {
+    const loading = watched(fork(worker.module, [...worker.args]))
+    running.add(loading)
+    void loading.ended.then(() => running.delete(loading))
+    // asked to stop before it existed
+    if (signal.aborted) tell(loading.child, { do: 'stop' })
+    return loading
+  }
+  const hasSpare = () => spare !== undefined && running.has(spare) && spare.child.connected
+  function begin(place: WorkerPlace): Worker {
+    const begun = (hasSpare() && spare) || load()
+    spare = undefined
+    tell(begun.child, { do: 'start', place, yamlText })
+    return begun
+  }
+
+  /** Serves in one place for good. */
+  async function keep(place: WorkerPlace, first: Worker): Promise<void> {
+    let quickDeaths = 0
+    for (let current = first; ; current = begin(place)) {
+      const up = await current.up
+      const since = performance.now()
+      if (up) log.info({ of: place.number, pid: current.child.pid }, 'worker.up')
+      if (!hasSpare() && !signal.aborted) spare = load()
+      const { code, signal: by } = await current.ended
+      if (signal.aborted) return
+      quickDeaths = up && performance.now() - since > QUICK_MS ? 0 : quickDeaths + 1
+      const waitMs = restartDelayMs(quickDeaths)
+      log.error({ of: place.number, pid: current.child.pid, exit: code, by, waitMs }, 'worker.ended')
+      await delay(waitMs, undefined, { signal }).catch(() => {})
+      if (signal.aborted) return
+    }
+  }
+
+  try {
+    const first = begin({ number: FIRST_WORKER, ports: undefined })
+    const addresses = await first.up
+    if (!addresses) return signal.aborted ? 0 : await failure(first)
+    const ports = portsOf(addresses)
+    const others = Array.from({ length: count - 1 }, (_, i) => ({ number: FIRST_WORKER + 1 + i, ports }))
+    const begun = others.map((place) => ({ place, worker: begin(place) }))
+    const late = await Promise.all(begun.map(async (other) => ((await other.worker.up) ? [] : [other.worker])))
+    const [failed] = late.flat()
+    if (failed && !signal.aborted) return await failure(failed)
+    if (!signal.aborted) onUp(addresses)
+    await Promise.all([
+      keep({ number: FIRST_WORKER, ports }, first),
+      ...begun.map(({ place, worker: one }) => keep(place, one)),
+    ])
+    return 0
+  } finally {
+    stop()
+    const insist = setTimeout(() => {
+      for (const { child } of running) child.kill('SIGKILL')
+    }, INSIST_MS)
+    await Promise.all([...running].map(({ ended }) => ended))
+    clearTimeout(insist)
+    signal.removeEventListener('abort', stop)
+    process.off('SIGHUP', hangUp)
+  }
+}
+
+/**
+ * How long to wait before the next try: not at all for one death, longer for each that follows at once, so that what
+ * cannot live does not keep a core busy.
+ * @param quickDeaths in a row, this one included
+ */
+export function restartDelayMs(quickDeaths: number): number {
+  return quickDeaths < 2 ? 0 : Math.min(MOST_DELAY_MS, 250 * 2 ** (quickDeaths - 2))
+}
+
+/** Who lived longer did not die of how it was started. */
+const QUICK_MS = 5_000
+const MOST_DELAY_MS = 30_000
+/** Workers stop sooner by themselves. */
+const INSIST_MS = 9_500
+
+interface Worker {
+  readonly child: ChildProcess
+  /** Where it listens; undefined: it ended before. */
+  readonly up: Promise<App['addresses'] | undefined>
+  readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
+}
+
+function watched(child: ChildProcess): Worker {
+  const ended: Worker['ended'] = new Promise((resolve) => {
+    child.once('exit', (code, signal) => resolve({ code, signal }))
+    // It could not even be started.
+    child.once('error', () => child.pid === undefined && resolve({ code: 1, signal: null }))
+  })
+  const up: Worker['up'] = new Promise((resolve) => {
+    child.once('message', ({ addresses }: Up) => resolve(addresses))
+    void ended.then(() => resolve(undefined))
+  })
+  return { child, up, ended }
+}
+
+/** One that is gone needs no telling. */
+function tell(child: ChildProcess, order: Order): void {
+  if (child.connected) child.send(order, () => {})
+}
+
+/** It has said itself why. */
+async function failure({ ended }: Worker): Promise<number> {
+  return (await ended).code || 1
+}
