@@ -20,7 +20,7 @@ export interface Costs {
     readonly request: number
     readonly challenge: number
     readonly bootstrap: number
-    /** Time for which nobody else on the host can write. */
+    /** Time for which nobody else on the host can write, and the worker itself does nothing else. */
     readonly nonceWriteUs: number
     readonly bootstrapWriteUs: number
   }
@@ -97,16 +97,17 @@ export function lmdbHostUse(
   held: { readonly keys: number; readonly nonces: number },
   costs: Costs,
   limits: { readonly cores: number; readonly maxBootstraps: number; readonly maxNonces: number },
-): Readonly<Record<'CPU' | 'bootstrap writes' | 'nonce writes' | 'bootstraps held' | 'nonces held', number>> {
+): Readonly<Record<'workers' | 'bootstrap writes' | 'nonce writes' | 'bootstraps held' | 'nonces held', number>> {
   const { lmdb, handshake } = costs
   const cpu =
     rates.requests * lmdb.request +
     rates.challenges * lmdb.challenge +
     rates.bootstraps * lmdb.bootstrap +
     rates.handshakes * handshake
+  const writing = rates.bootstraps * lmdb.bootstrapWriteUs
   return {
-    CPU: cpu / 1e6 / limits.cores,
-    'bootstrap writes': (rates.bootstraps * lmdb.bootstrapWriteUs) / 1e6,
+    workers: (cpu + writing) / 1e6 / limits.cores,
+    'bootstrap writes': writing / 1e6,
     'nonce writes': (rates.requests * lmdb.nonceWriteUs) / 1e6,
     'bootstraps held': held.keys / limits.maxBootstraps,
     'nonces held': held.nonces / limits.maxNonces,

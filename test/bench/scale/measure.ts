@@ -89,7 +89,8 @@ export async function measureAll({ quick, tell }: MeasureOptions): Promise<Measu
           challenge: withLmdb.challenge,
           bootstrap: withLmdb.bootstrap,
           nonceWriteUs: inLmdbOnDisk['use, each another nonce'].wallUs,
-          bootstrapWriteUs: inLmdbOnDisk['bootstrap put'].wallUs,
+          // the bootstrap, and the SQN of the stub
+          bootstrapWriteUs: 2 * inLmdbOnDisk['bootstrap put'].wallUs,
         },
         octets: {
           redis: { ...octetsOf(redisOctets), accessLog: accessLog.octets },

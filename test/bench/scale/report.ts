@@ -147,12 +147,20 @@ function lmdbTable(day: Minute[], costs: Costs): string {
       const carried = (name: keyof typeof use) => `${round((UTILISATION / use[name]) * 1e6)}`
       const full = (name: keyof typeof use) => `${round(1e6 / use[name])}`
       return [
-        ...[String(cores), connections, carried('CPU'), carried('bootstrap writes'), carried('nonce writes')],
+        ...[String(cores), connections, carried('workers'), carried('bootstrap writes'), carried('nonce writes')],
         ...[full('bootstraps held'), full('nonces held'), firstToFail(use)[0]],
       ]
     }),
   )
-  const header = ['cores', 'connections', 'CPU', 'bootstrap writes', 'nonce writes', 'bootstraps held', 'nonces held']
+  const header = [
+    'workers',
+    'connections',
+    'their time',
+    'bootstrap writes',
+    'nonce writes',
+    'bootstraps held',
+    'nonces held',
+  ]
   return table([...header, 'first to fail'], rows)
 }
 
