@@ -66,7 +66,6 @@ export interface State {
 }
 
 const MAX_BOOTSTRAPS_IN_MEMORY = 1_000_000
-const MAX_NONCES = 1_000_000
 /** In debt at a time; in memory some 400 octets each. */
 const MAX_LIMITED_KEYS = 200_000
 
@@ -74,6 +73,7 @@ const MAX_LIMITED_KEYS = 200_000
 interface Wanted {
   readonly accessLog: NonNullable<Config['ap']>['accessLog'] | undefined
   readonly maxChallenges: number
+  readonly maxNonces: number
   /** Of a file in the place of the store's own; undefined: its own. */
   readonly nonceKeyFile: string | undefined
   readonly pseudonymKeyFile: string | undefined
@@ -85,6 +85,7 @@ export function openState({ store, ap, bsf }: Config, report: (error: unknown) =
   const wanted: Wanted = {
     accessLog: ap?.accessLog.enabled ? ap.accessLog : undefined,
     maxChallenges: bsf?.ub.maxPendingChallenges ?? 1,
+    maxNonces: store.maxNonces,
     nonceKeyFile: given(ap?.challenge.nonceKeyFile),
     pseudonymKeyFile: given(ap?.pseudonymKeyFile),
     report,
@@ -95,14 +96,14 @@ export function openState({ store, ap, bsf }: Config, report: (error: unknown) =
   return inRedis(store.redis, wanted)
 }
 
-function inMemory({ accessLog, maxChallenges, nonceKeyFile, pseudonymKeyFile }: Wanted): State {
+function inMemory({ accessLog, maxChallenges, maxNonces, nonceKeyFile, pseudonymKeyFile }: Wanted): State {
   const own = (file: string | undefined) => (file === undefined ? new Secret(randomBytes(32)) : secretFile(file))
   return {
     bootstraps: memoryBootstrapStore({ maxEntries: MAX_BOOTSTRAPS_IN_MEMORY }),
     challenges: memoryOnceStore({ maxEntries: maxChallenges }),
     sqns: memorySqnStore(),
     documents: memoryDocumentStore(),
-    ledger: memoryNonceLedger({ maxNonces: MAX_NONCES, startedAt: Date.now() }),
+    ledger: memoryNonceLedger({ maxNonces, startedAt: Date.now() }),
     limiter: memoryRateLimiter({ maxKeys: MAX_LIMITED_KEYS }),
     accessLog: accessLog && memoryAccessLog(accessLog),
     nonceKey: own(nonceKeyFile),
@@ -118,7 +119,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
   const { maxChallenges: maxEntries, report } = wanted
   const startedAt = Date.now()
   const environment = openLmdb({ directory })
-  const ledger = lmdbNonceLedger({ directory, maxNonces: MAX_NONCES, startedAt })
+  const ledger = lmdbNonceLedger({ directory, maxNonces: wanted.maxNonces, startedAt })
   const { keys } = environment
   const challenges = lmdbOnceStore({ directory, keys, codec: pendingChallengeCodec, maxEntries })
   const limiter = lmdbRateLimiter({ directory, keys, maxKeys: MAX_LIMITED_KEYS })
@@ -150,7 +151,7 @@ function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted):
   const { maxChallenges: maxEntries, report } = wanted
   const shared = (name: string) => join(config.keysDirectory, name)
   const environment = openRedis({ ...redisOptions(config), sealKeyFile: shared(SEAL_KEY_FILE), onProblem: report })
-  const ledger = redisNonceLedger(environment, { maxNonces: MAX_NONCES })
+  const ledger = redisNonceLedger(environment, { maxNonces: wanted.maxNonces })
   // Where Redis is new, the record of nonces begins now, and not with the first nonce, which it would then not know.
   const beginning = environment.redis.ready(START_PATIENCE_MS).then(() => ledger.begin())
   beginning.catch(report)

@@ -47,5 +47,11 @@ export const storeSchema = section('Store', 'Where state is kept.', {
     'lmdb',
   ),
   directory: textOr('file', 'Directory', 'Folder of the lmdb store.', './state'),
+  maxNonces: integer(
+    'Nonces',
+    'Most used nonces that are remembered, by all who share the store; the UE of one that goes gets one 401 with stale=true.',
+    [1000, 1_000_000_000],
+    1_000_000,
+  ),
   redis: Type.Optional(redis),
 })
