@@ -43,7 +43,7 @@ describe('gba-proxy keys', () => {
     const now = await Promise.all(FILES.map((name) => readFile(join(folder, name), 'utf8')))
     assert.deepEqual(
       now.map((text, i) => text === before[i]),
-      [true, false, true, true],
+      [true, false, true, true, true],
     )
   })
 

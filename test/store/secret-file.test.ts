@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { toHex } from '../../src/core/bytes.ts'
-import { secretFile } from '../../src/store/secret-file.ts'
+import { renewSecretFile, secretFile } from '../../src/store/secret-file.ts'
 import { isUnavailable } from '../contract/adapter.ts'
 import { aDirectory } from './directory.ts'
 
@@ -27,6 +27,17 @@ describe('a secret file', () => {
     assert.equal(secretFile(path).equals(secretFile(aPath())), false)
   })
 
+  test('gets a fresh key when the one in it is old enough, and not before', () => {
+    const path = aPath()
+    const first = secretFile(path)
+    renewSecretFile(path, statSync(path).mtimeMs + 999, 1000)
+    assert.ok(secretFile(path).equals(first))
+    renewSecretFile(path, statSync(path).mtimeMs + 1000, 1000)
+    assert.equal(secretFile(path).equals(first), false)
+    assert.equal(statSync(path).mode & 0o777, 0o600)
+    assert.deepEqual(readdirSync(join(path, '..')), ['nonce.key'])
+  })
+
   test('is taken as an operator writes it: in capitals, with or without a line end', () => {
     for (const text of ['AB'.repeat(32), `${'ab'.repeat(32)}\r\n`]) {
       const path = aPath()
@@ -39,7 +50,7 @@ describe('a secret file', () => {
     const path = aPath()
     const module = new URL('../../src/store/secret-file.ts', import.meta.url).href
     // each waits for the same instant, so that they really meet
-    const code = `import { secretFile } from ${JSON.stringify(module)}
+    const code = `import { renewSecretFile, secretFile } from ${JSON.stringify(module)}
       while (Date.now() < Number(process.argv[1])) {}
       process.stdout.write(Buffer.from(secretFile(process.argv[2]).expose(32)).toString('hex'))`
     const at = String(Date.now() + 1_500)
