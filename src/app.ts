@@ -25,6 +25,7 @@ import { cachedKeySource, type KeyCache } from './zn/cache.ts'
 import { httpKeySource } from './zn/http.ts'
 import { localKeySource } from './zn/local.ts'
 import zn from './zn/plugin.ts'
+import { sharedKeys } from './zn/shared-keys.ts'
 
 /** Listeners by what speaks there. */
 export type Listener = 'ub' | 'zn' | 'as' | ApListener
@@ -145,7 +146,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     if (!isFirst(worker)) return
     proxy?.sweep()
     renewTickets(state, now(), logger)
-    for (const store of [state.bootstraps, state.accessLog, state.limiter]) {
+    for (const store of [state.bootstraps, state.accessLog, state.limiter, state.fetchedKeys]) {
       store?.sweep(now()).catch((error: unknown) => logger.error({ err: error }, 'store.sweep-failed'))
     }
   }, EXPIRY_SWEEP_MS)
@@ -251,6 +252,14 @@ function keySourceOf({ config, state, log, audit, now, worker }: Parts): KeyCach
     // To ask the BSF of this process costs nothing. And whoever reads a challenge on Ub knows the B-TID before the UE
     // has it: asked for too early, it would be unknown when the UE comes with it.
     ...(client.adapter === 'local' && { unknownBtidCacheS: 0 }),
+    shared:
+      state.fetchedKeys &&
+      sharedKeys({
+        store: state.fetchedKeys,
+        now,
+        ussMaxAgeS: client.ussMaxAgeS,
+        onFailure: (error) => log.error({ err: error }, 'zn.shared-keys-failed'),
+      }),
     onFetch: ({ btid, nafFqdn, uaProtocolId }, code) =>
       audit.record('zn.fetched', { btid, naf: nafFqdn, uaProtocolId, ...(code && { code }) }),
   })

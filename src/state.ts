@@ -5,6 +5,7 @@ import type { EpochMs } from './core/bytes.ts'
 import { Secret } from './core/secret.ts'
 import { lmdbBootstrapStore, lmdbDocumentStore, lmdbSqnStore, openLmdb } from './store/lmdb.ts'
 import { lmdbAccessLog } from './store/lmdb-access-log.ts'
+import { lmdbKeyStore } from './store/lmdb-key-store.ts'
 import { lmdbNonceLedger } from './store/lmdb-nonce-ledger.ts'
 import { lmdbOnceStore } from './store/lmdb-once-store.ts'
 import { lmdbRateLimiter } from './store/lmdb-rate-limiter.ts'
@@ -23,6 +24,7 @@ import {
   redisAccessLog,
   redisBootstrapStore,
   redisDocumentStore,
+  redisKeyStore,
   redisLimiter,
   redisNonceLedger,
   redisOnceStore,
@@ -33,6 +35,7 @@ import type {
   AccessLog,
   BootstrapStore,
   DocumentStore,
+  KeyStore,
   NonceLedger,
   OnceStore,
   RateLimiter,
@@ -50,6 +53,8 @@ export interface State {
   readonly documents: DocumentStore
   readonly ledger: NonceLedger
   readonly limiter: RateLimiter
+  /** Where an AP shares the keys that it fetched. */
+  readonly fetchedKeys: KeyStore | undefined
   /** Where an AP keeps one. */
   readonly accessLog: AccessLog | undefined
   /** Signs nonces; shared by all that serve one NAF. */
@@ -74,6 +79,8 @@ interface Wanted {
   readonly accessLog: NonNullable<Config['ap']>['accessLog'] | undefined
   readonly maxChallenges: number
   readonly maxNonces: number
+  /** undefined: keys are not shared. */
+  readonly maxFetchedKeys: number | undefined
   /** Of a file in the place of the store's own; undefined: its own. */
   readonly nonceKeyFile: string | undefined
   readonly pseudonymKeyFile: string | undefined
@@ -86,6 +93,7 @@ export function openState({ store, ap, bsf }: Config, report: (error: unknown) =
     accessLog: ap?.accessLog.enabled ? ap.accessLog : undefined,
     maxChallenges: bsf?.ub.maxPendingChallenges ?? 1,
     maxNonces: store.maxNonces,
+    maxFetchedKeys: ap?.zn.adapter === 'http' && ap.zn.shared ? ap.zn.maxEntries : undefined,
     nonceKeyFile: given(ap?.challenge.nonceKeyFile),
     pseudonymKeyFile: given(ap?.pseudonymKeyFile),
     report,
@@ -105,6 +113,7 @@ function inMemory({ accessLog, maxChallenges, maxNonces, nonceKeyFile, pseudonym
     documents: memoryDocumentStore(),
     ledger: memoryNonceLedger({ maxNonces, startedAt: Date.now() }),
     limiter: memoryRateLimiter({ maxKeys: MAX_LIMITED_KEYS }),
+    fetchedKeys: undefined,
     accessLog: accessLog && memoryAccessLog(accessLog),
     nonceKey: own(nonceKeyFile),
     appServerPseudonymKey: own(pseudonymKeyFile),
@@ -116,13 +125,15 @@ function inMemory({ accessLog, maxChallenges, maxNonces, nonceKeyFile, pseudonym
 }
 
 function inLmdb(directory: string, wanted: Wanted): State {
-  const { maxChallenges: maxEntries, report } = wanted
+  const { maxChallenges: maxEntries, maxFetchedKeys, report } = wanted
   const startedAt = Date.now()
   const environment = openLmdb({ directory })
   const ledger = lmdbNonceLedger({ directory, maxNonces: wanted.maxNonces, startedAt })
   const { keys } = environment
   const challenges = lmdbOnceStore({ directory, keys, codec: pendingChallengeCodec, maxEntries })
   const limiter = lmdbRateLimiter({ directory, keys, maxKeys: MAX_LIMITED_KEYS })
+  const fetchedKeys =
+    maxFetchedKeys === undefined ? undefined : lmdbKeyStore({ directory, keys, maxEntries: maxFetchedKeys })
   const accessLog = wanted.accessLog && lmdbAccessLog(environment, { ...wanted.accessLog, onFailure: report })
   return {
     bootstraps: lmdbBootstrapStore(environment),
@@ -131,6 +142,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
     documents: lmdbDocumentStore(environment),
     ledger,
     limiter,
+    fetchedKeys,
     accessLog,
     nonceKey: secretFile(wanted.nonceKeyFile ?? join(directory, KEY_FILES.nonce)),
     appServerPseudonymKey: secretFile(wanted.pseudonymKeyFile ?? join(directory, KEY_FILES.appServerPseudonym)),
@@ -142,6 +154,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
       await challenges.close()
       await ledger.close()
       await limiter.close()
+      await fetchedKeys?.close()
       await environment.close()
     },
   }
@@ -163,6 +176,7 @@ function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted):
     documents: redisDocumentStore(environment),
     ledger,
     limiter: redisLimiter(environment),
+    fetchedKeys: wanted.maxFetchedKeys === undefined ? undefined : redisKeyStore(environment),
     ready: beginning.catch(() => {}),
     accessLog,
     nonceKey: sharedSecretFile(wanted.nonceKeyFile ?? shared(KEY_FILES.nonce)),

@@ -12,6 +12,7 @@ import type { DocumentStore, RateLimiter, SqnStore, StoredDocument } from './sto
 export { redisAccessLog } from './redis-access-log.ts'
 export { redisBootstrapStore } from './redis-bootstraps.ts'
 export { openRedis, type RedisEnvironment, type RedisStoreOptions } from './redis-environment.ts'
+export { redisKeyStore } from './redis-key-store.ts'
 export { redisNonceLedger } from './redis-nonce-ledger.ts'
 export { redisOnceStore } from './redis-once-store.ts'
 

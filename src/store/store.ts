@@ -45,6 +45,27 @@ export interface OnceStore<Value> {
   take(key: string, now: EpochMs): Promise<Value | undefined>
 }
 
+/** What a KeyStore has under a name. */
+export interface Kept {
+  readonly value: Uint8Array
+  readonly until: EpochMs
+}
+
+/**
+ * Copies of keys that can be asked for again, for the processes and hosts that share the store. Losing one costs a
+ * question, so no write waits for a disk or a replica, and this store gives way before any other runs out of room.
+ * Name, value and end are sealed as one: what was moved to another name or given another end is refused as changed.
+ */
+export interface KeyStore {
+  /** undefined when absent and when `now >= until`. */
+  find(name: string, now: EpochMs): Promise<Kept | undefined>
+  /** Takes the place of what has that name. A full store lets go of what ends soonest, or refuses. */
+  put(name: string, value: Uint8Array, until: EpochMs): Promise<void>
+  remove(name: string): Promise<void>
+  /** Drops what is over. @returns how many went */
+  sweep(now: EpochMs): Promise<number>
+}
+
 /** A nonce whose response has verified: only such a nonce gets state. */
 export interface UsedNonce {
   readonly nonce: string

@@ -1,6 +1,7 @@
 import type { EpochMs } from '../core/bytes.ts'
 import { type FaultCode, GbaError } from '../errors.ts'
 import type { Bia, Bir, KeySource } from './port.ts'
+import type { SharedKeys } from './shared-keys.ts'
 
 export interface KeyCacheOptions {
   readonly now: () => EpochMs
@@ -11,6 +12,8 @@ export interface KeyCacheOptions {
   readonly maxEntries: number
   /** Questions under way for one asker: strangers, who have proven nothing yet, must not take all of the BSF. */
   readonly maxPerAsker?: number
+  /** What others have fetched: looked at before the BSF is asked, at no asker's expense. */
+  readonly shared?: SharedKeys | undefined
   /** Told of every request that went to the BSF; the fault where it failed. */
   readonly onFetch?: (bir: Bir, code: FaultCode | undefined) => void
 }
@@ -32,27 +35,57 @@ export interface KeyCache extends KeySource {
  * time is told that the BSF is out of reach (ZN_BSF_UNREACHABLE), for it is to come again.
  */
 export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeyCache {
-  const { now, maxEntries, maxPerAsker = Number.POSITIVE_INFINITY } = options
+  const { now, maxEntries, shared, maxPerAsker = Number.POSITIVE_INFINITY } = options
   const known = new Map<string, Cached>()
   const unknown = new Map<string, EpochMs>()
   const inFlight = new Map<string, Promise<Bia>>()
+  const lookups = new Map<string, Promise<void>>()
   const ofAsker = new Map<string, number>()
 
   async function ask(key: string, bir: Bir): Promise<Bia> {
     try {
       const bia = await source.fetch(bir)
       if (bia.expiresAt <= now()) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF sent an expired key')
-      remember(known, key, { bia, until: Math.min(bia.expiresAt, now() + options.ussMaxAgeS * 1000) }, maxEntries)
+      const fetchedAt = now()
+      remember(known, key, { bia, until: Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000) }, maxEntries)
+      shared?.keep(key, bia, fetchedAt)
       options.onFetch?.(bir, undefined)
       return bia
     } catch (error) {
       options.onFetch?.(bir, error instanceof GbaError ? error.code : 'INTERNAL')
       if (error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN') {
         known.delete(key)
+        shared?.forget(key)
         remember(unknown, key, now() + options.unknownBtidCacheS * 1000, maxEntries)
       }
       throw error
     }
+  }
+
+  /** @throws GbaError ZN_BTID_UNKNOWN where the BSF said so a moment ago */
+  function cached(key: string): Bia | undefined {
+    const found = known.get(key)
+    if (found && now() < found.until) {
+      known.delete(key)
+      known.set(key, found)
+      return found.bia
+    }
+    if (now() < (unknown.get(key) ?? 0)) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
+    return undefined
+  }
+
+  /** One at a time for one key. Whoever waits for it may still have to ask, each on its own account. */
+  function lookUp(shared: SharedKeys, key: string): Promise<void> {
+    const pending = lookups.get(key)
+    if (pending) return pending
+    const looked = shared
+      .find(key)
+      .then((copy) => {
+        if (copy) remember(known, key, copy, maxEntries)
+      })
+      .finally(() => lookups.delete(key))
+    lookups.set(key, looked)
+    return looked
   }
 
   /** @returns to be called when the question is over */
@@ -72,13 +105,12 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   return {
     async fetch(bir, asker) {
       const key = `${bir.btid} ${bir.nafFqdn} ${bir.uaProtocolId} ${bir.gbaUAware} ${bir.gsids.join(',')}`
-      const cached = known.get(key)
-      if (cached && now() < cached.until) {
-        known.delete(key)
-        known.set(key, cached)
-        return cached.bia
+      let bia = cached(key)
+      if (!bia && shared && !inFlight.has(key)) {
+        await lookUp(shared, key)
+        bia = cached(key)
       }
-      if (now() < (unknown.get(key) ?? 0)) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
+      if (bia) return bia
       const pending = inFlight.get(key)
       if (pending) return pending
       const leave = enter(asker)

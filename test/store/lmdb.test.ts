@@ -9,12 +9,14 @@ import {
   openLmdb,
 } from '../../src/store/lmdb.ts'
 import { LmdbFile } from '../../src/store/lmdb-file.ts'
+import { lmdbKeyStore } from '../../src/store/lmdb-key-store.ts'
 import { lmdbNonceLedger } from '../../src/store/lmdb-nonce-ledger.ts'
 import { lmdbOnceStore } from '../../src/store/lmdb-once-store.ts'
-import type { NonceLedger, OnceStore } from '../../src/store/store.ts'
+import type { KeyStore, NonceLedger, OnceStore } from '../../src/store/store.ts'
 import type { Adapter, Opened } from '../contract/adapter.ts'
 import { bootstrapStoreContract } from '../contract/bootstrap-store.ts'
 import { documentStoreContract } from '../contract/document-store.ts'
+import { keyStoreContract } from '../contract/key-store.ts'
 import { nonceLedgerContract } from '../contract/nonce-ledger.ts'
 import { onceStoreContract } from '../contract/once-store.ts'
 import { sqnStoreContract } from '../contract/sqn-store.ts'
@@ -101,3 +103,29 @@ const onceStores: Adapter<OnceStore<string>, OnceBounds> = {
 }
 
 onceStoreContract(onceStores, { sealsAtRest: true })
+
+const keyStores: Adapter<KeyStore, { readonly maxEntries: number }> = {
+  name: 'LMDB',
+  async open(bounds) {
+    const directory = aDirectory()
+    const environment = openLmdb({ directory })
+    const { keys } = environment
+    const [store, elsewhere] = [0, 1].map(() => lmdbKeyStore({ directory, keys, ...bounds }))
+    if (!store || !elsewhere) throw new Error('two processes')
+    const [name = ''] = readdirSync(directory).filter((file) => /^keys.*\.mdb$/.test(file))
+    const file = new LmdbFile({ path: join(directory, name), durable: false, minFreeBytes: 0, freeBytes: () => 1 })
+    return {
+      store,
+      elsewhere,
+      close: async () => {
+        await file.close()
+        await elsewhere.close()
+        await store.close()
+        await environment.close()
+      },
+      rest: atRest(directory, file, file.database('keys')),
+    }
+  },
+}
+
+keyStoreContract(keyStores)

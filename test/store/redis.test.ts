@@ -9,15 +9,24 @@ import {
   redisAccessLog,
   redisBootstrapStore,
   redisDocumentStore,
+  redisKeyStore,
   redisNonceLedger,
   redisOnceStore,
   redisSqnStore,
 } from '../../src/store/redis.ts'
-import type { AccessLogBounds, Bootstrap, BootstrapStore, NonceLedger, OnceStore } from '../../src/store/store.ts'
+import type {
+  AccessLogBounds,
+  Bootstrap,
+  BootstrapStore,
+  KeyStore,
+  NonceLedger,
+  OnceStore,
+} from '../../src/store/store.ts'
 import { accessLogContract } from '../contract/access-log.ts'
 import type { Adapter, AtRest, Opened } from '../contract/adapter.ts'
 import { bootstrapStoreContract } from '../contract/bootstrap-store.ts'
 import { documentStoreContract } from '../contract/document-store.ts'
+import { keyStoreContract } from '../contract/key-store.ts'
 import { nonceLedgerContract } from '../contract/nonce-ledger.ts'
 import { onceStoreContract } from '../contract/once-store.ts'
 import { sqnStoreContract } from '../contract/sqn-store.ts'
@@ -57,6 +66,10 @@ function contracts(server: RedisServer): void {
       return shiftedLedger(ledger)
     }),
     { survivesRestart: true, checksAtRest: true, runs: 10, isShared: true },
+  )
+  keyStoreContract(
+    inRedis(server, 'keys', (environment) => shiftedKeys(redisKeyStore(environment))),
+    { countsEntries: false, sweeps: false },
   )
   accessLogContract(
     inRedis(server, 'access', (environment, bounds: AccessLogBounds) =>
@@ -163,6 +176,15 @@ const shiftedBootstraps = (store: BootstrapStore): BootstrapStore => ({
   findImpi: (tmpi, now) => store.findImpi(tmpi, BASE + now),
   remove: (btid) => store.remove(btid),
   sweep: (now) => store.sweep(BASE + now),
+})
+
+const shiftedKeys = (store: KeyStore): KeyStore => ({
+  ...store,
+  async find(name, now) {
+    const kept = await store.find(name, BASE + now)
+    return kept && { ...kept, until: kept.until - BASE }
+  },
+  put: (name, value, until) => store.put(name, value, BASE + until),
 })
 
 const shiftedOnce = <Value>(store: OnceStore<Value>): OnceStore<Value> => ({

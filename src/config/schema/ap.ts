@@ -65,6 +65,11 @@ const zn = section('Zn', 'Where the keys come from.', {
     [1, 10_000_000],
     100_000,
   ),
+  shared: flag(
+    'Shared',
+    'Whether keys are kept, sealed, in the store as well, for the other hosts (redis) or processes (lmdb) that share it; for http only.',
+    true,
+  ),
 })
 
 const algorithm = oneOf('Algorithm', 'A Digest algorithm.', [
