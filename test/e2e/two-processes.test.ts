@@ -7,6 +7,7 @@ import { toHex } from '../../src/core/bytes.ts'
 import type { FaultCode } from '../../src/errors.ts'
 import { freePorts } from '../../src/lab.ts'
 import { createUe, type Ue } from '../../src/ue/flow.ts'
+import { standardProfile } from '../../src/ue/profile.ts'
 import { loadSim } from '../../src/ue/sim.ts'
 import { type Config, type Deployment, deployment, type Server } from '../support/deployment.ts'
 
@@ -55,12 +56,15 @@ describe('processes of their own for BSF, AP and AS, from the files of deploy/,'
     await site?.close()
   })
 
-  /** alice, with a card that has forgotten everything. @param apPort  the AP she is led to */
-  async function alice(apPort = site.ports.ap): Promise<Ue> {
+  /** alice, with a card that has forgotten everything. @param apPort  the AP she is led to with each connection */
+  async function alice(apPort: () => number = () => site.ports.ap): Promise<Ue> {
     const sim = await loadSim(join(site.directory, 'state', 'alice.yaml'))
     const ca = await readFile(sim.caFile ?? assert.fail('no caFile'))
-    const connect = [NAF, OTHER_NAF].map((host) => ({ host, toHost: '127.0.0.1', toPort: apPort }))
-    const ue = createUe(sim, { ca, connect })
+    const connect = [NAF, OTHER_NAF].map((host) => {
+      return Object.defineProperty({ host, toHost: '127.0.0.1', toPort: 0 }, 'toPort', { get: apPort })
+    })
+    const profile = { ...standardProfile, connections: 'one-per-request' } as const
+    const ue = createUe(sim, { ca, connect, profile })
     ues.push(ue)
     return ue
   }
@@ -131,6 +135,24 @@ describe('processes of their own for BSF, AP and AS, from the files of deploy/,'
     assert.equal((await ue('-f', `https://${NAF}${DOCUMENT}`)).status, 22)
   })
 
+  test('may be several APs over one directory, which ask the BSF for a key once', async () => {
+    const { ap: other, port } = await anotherAp('same', (config) => {
+      config.store.directory = '../state/ap'
+    })
+    const asked = async () => {
+      const fetched = await Promise.all([ap, other].map((each) => each.decisions('zn.fetched')))
+      return fetched.flat().length
+    }
+    const before = { asked: await asked(), granted: (await bsf.decisions('zn.granted')).length }
+    let turn = 0
+    const ue = await alice(() => (turn++ % 2 === 0 ? site.ports.ap : port))
+    for (let i = 0; i < 20; i++) assert.equal((await ue.request('GET', CAPABILITIES)).status, 200)
+    assert.ok((await other.decisions('ut.forwarded', 5)).length >= 5)
+    assert.equal(await asked(), before.asked + 1)
+    assert.equal((await bsf.decisions('zn.granted')).length, before.granted + 1)
+    assert.equal(await other.stop(), 0)
+  })
+
   test('write down neither keys nor identities', async () => {
     const granted = (await bsf.decisions('zn.granted')).length
     const forwarded = (await ap.decisions('ut.forwarded')).length
@@ -176,7 +198,7 @@ describe('processes of their own for BSF, AP and AS, from the files of deploy/,'
       const refused = (await bsf.decisions('zn.refused')).length
       const granted = (await bsf.decisions('zn.granted')).length
       const { ap: other, port } = await anotherAp(`ap-${status}-${apCode}-${bsfCode}-${host}`, change)
-      const ue = await alice(port)
+      const ue = await alice(() => port)
       const answer = await ue.request('GET', `https://${host}${DOCUMENT}`)
       assert.equal(answer.status, status)
       assert.equal(answer.header('content-type'), 'application/problem+json')
@@ -198,7 +220,7 @@ describe('processes of their own for BSF, AP and AS, from the files of deploy/,'
     const { ap: other, port } = await anotherAp('ap-mistrusts', ({ ap: { zn } }) => {
       zn.caFile = '../certs-of-another-ca/ca.pem'
     })
-    const answer = await (await alice(port)).request('GET', `https://${NAF}${DOCUMENT}`)
+    const answer = await (await alice(() => port)).request('GET', `https://${NAF}${DOCUMENT}`)
     assert.equal(answer.status, 503)
     assert.equal((await other.decisions('ut.refused', 2)).at(-1)?.code, 'ZN_BSF_UNREACHABLE')
   })

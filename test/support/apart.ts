@@ -38,8 +38,11 @@ export interface Apart {
   readonly directory: string
   readonly bsf: Side
   readonly as: ScriptedAs
-  /** Starts an AP; each finds the nonce key of those before it and nothing else of theirs. */
-  startAp(ap?: object): Promise<ApSide>
+  /**
+   * Starts an AP; each finds the nonce key of those before it and nothing else of theirs.
+   * @param store  in the place of memory
+   */
+  startAp(ap?: object, store?: object): Promise<ApSide>
   close(): Promise<void>
 }
 
@@ -100,8 +103,9 @@ export async function labApart(options: ApartOptions = {}): Promise<Apart> {
     directory,
     bsf,
     as,
-    async startAp(ap: { readonly challenge?: object; readonly zn?: object; readonly limits?: object } = {}) {
+    async startAp(ap: { readonly challenge?: object; readonly zn?: object; readonly limits?: object } = {}, store) {
       const started = await side({
+        ...(store && { store }),
         ap: {
           host,
           port: ports.ap,
