@@ -4,11 +4,19 @@ import { join } from 'node:path'
 import { fromUtf8, utf8 } from '../../src/core/bytes.ts'
 import { makeKeyFile } from '../../src/store/key-file.ts'
 import { lmdbBootstrapStore, openLmdb } from '../../src/store/lmdb.ts'
+import { lmdbKeyStore } from '../../src/store/lmdb-key-store.ts'
 import { lmdbNonceLedger } from '../../src/store/lmdb-nonce-ledger.ts'
 import { lmdbOnceStore } from '../../src/store/lmdb-once-store.ts'
 import { memoryBootstrapStore, memoryNonceLedger, memoryOnceStore } from '../../src/store/memory.ts'
-import { openRedis, redisBootstrapStore, redisNonceLedger, redisOnceStore } from '../../src/store/redis.ts'
-import type { BootstrapStore, NonceLedger, OnceStore } from '../../src/store/store.ts'
+import {
+  openRedis,
+  redisBootstrapStore,
+  redisKeyStore,
+  redisNonceLedger,
+  redisOnceStore,
+} from '../../src/store/redis.ts'
+import type { BootstrapStore, KeyStore, NonceLedger, OnceStore } from '../../src/store/store.ts'
+import { decodeFetchedBia, encodeFetchedBia, type FetchedBia } from '../../src/zn/bia-record.ts'
 import { aBootstrap } from '../contract/samples.ts'
 import { type RedisServer, redisServer, until } from '../support/redis.ts'
 
@@ -18,6 +26,8 @@ interface Stores {
   readonly bootstraps: BootstrapStore
   readonly ledger: NonceLedger
   readonly challenges: OnceStore<string>
+  /** What an AP shares with others; of no use in memory. */
+  readonly fetchedKeys?: KeyStore
 }
 
 const SECONDS = Number(process.argv[2] ?? 1)
@@ -42,7 +52,21 @@ function inLmdb(): Stores {
     bootstraps: lmdbBootstrapStore(environment),
     ledger: lmdbNonceLedger({ directory, maxNonces: 1_000_000, startedAt: now - 10_000 }),
     challenges: lmdbOnceStore({ directory, keys: environment.keys, codec, ...bounds }),
+    fetchedKeys: lmdbKeyStore({ directory, keys: environment.keys, ...bounds }),
   }
+}
+
+const { btid: aBtid, ks, impi, guss } = aBootstrap(0)
+const aFetched: FetchedBia = {
+  bia: {
+    ksNaf: ks,
+    expiresAt: now + 3_600_000,
+    bootstrappedAt: now,
+    gbaType: '3G_GBA',
+    ussList: guss?.ussList.map(({ droppedUids: _, ...uss }) => uss) ?? [],
+    impi,
+  },
+  fetchedAt: now,
 }
 
 async function inRedis(server: RedisServer, minReplicas: number): Promise<Stores & { close(): Promise<void> }> {
@@ -60,6 +84,7 @@ async function inRedis(server: RedisServer, minReplicas: number): Promise<Stores
     bootstraps: redisBootstrapStore(environment),
     ledger,
     challenges: redisOnceStore({ ...environment }, { ...bounds, codec }),
+    fetchedKeys: redisKeyStore(environment),
     close: () => environment.close(),
   }
 }
@@ -90,7 +115,7 @@ async function measure(
   console.log(...row, perOperation.toFixed(1).padStart(10), cpu.toFixed(1).padStart(8))
 }
 
-async function all(store: string, { bootstraps, ledger, challenges }: Stores): Promise<void> {
+async function all(store: string, { bootstraps, ledger, challenges, fetchedKeys }: Stores): Promise<void> {
   const expiresAt = now + 3_600_000
   const nonce = (n: number) => ({ nonce: `nonce ${n}`, mintedAt: now, expiresAt })
   let round = 0
@@ -105,6 +130,13 @@ async function all(store: string, { bootstraps, ledger, challenges }: Stores): P
     await measure(store, 'challenge put and take', atOnce, async (n) => {
       await challenges.put(`${base + n}`, 'x'.repeat(400), expiresAt)
       await challenges.take(`${base + n}`, now)
+    })
+    if (fetchedKeys === undefined) continue
+    const name = (n: number) => `${aBtid} xcap.example.org 010001c02f false 2,3 ${base + (n % 2000)}`
+    await measure(store, 'key put', atOnce, (n) => fetchedKeys.put(name(n), encodeFetchedBia(aFetched), expiresAt))
+    await measure(store, 'key find', atOnce, async (n) => {
+      const kept = await fetchedKeys.find(name(n), now)
+      if (kept && !decodeFetchedBia(kept.value)) throw new Error('not what was put')
     })
   }
 }
@@ -130,7 +162,7 @@ process.exit()
 /** Octets that one record costs Redis, its share of every index included. */
 async function weigh(server: RedisServer): Promise<void> {
   const RECORDS = 50_000
-  const { bootstraps, ledger, challenges, close } = await inRedis(server, 0)
+  const { bootstraps, ledger, challenges, fetchedKeys, close } = await inRedis(server, 0)
   const expiresAt = now + 3_600_000
   const used = async () => Number(/^used_memory:(\d+)/m.exec(await server.command('INFO', 'memory'))?.[1])
   async function each(name: string, put: (n: number) => Promise<unknown>): Promise<void> {
@@ -147,5 +179,8 @@ async function weigh(server: RedisServer): Promise<void> {
   })
   await each('used nonce', (n) => ledger.use({ nonce: `n ${n}`, mintedAt: now + n, expiresAt }, 1, now))
   await each('pending challenge of 500 octets', (n) => challenges.put(`c ${n}`, 'x'.repeat(500), expiresAt))
+  await each('key of Zn with one USS and IMPI', async (n) =>
+    fetchedKeys?.put(`${aBtid} ${n}`, encodeFetchedBia(aFetched), expiresAt),
+  )
   await close()
 }
