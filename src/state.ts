@@ -163,6 +163,14 @@ function inLmdb(directory: string, wanted: Wanted): State {
 function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted): State {
   const { maxChallenges: maxEntries, report } = wanted
   const shared = (name: string) => join(config.keysDirectory, name)
+  const ticketFile = shared(KEY_FILES.tickets)
+  // Read before there is a connection, which would keep the process from ending where one is missing.
+  sharedSecretFile(ticketFile)
+  const secrets = {
+    nonceKey: sharedSecretFile(wanted.nonceKeyFile ?? shared(KEY_FILES.nonce)),
+    appServerPseudonymKey: sharedSecretFile(wanted.pseudonymKeyFile ?? shared(KEY_FILES.appServerPseudonym)),
+    pseudonymKey: sharedSecretFile(shared(KEY_FILES.pseudonym)),
+  }
   const environment = openRedis({ ...redisOptions(config), sealKeyFile: shared(SEAL_KEY_FILE), onProblem: report })
   const ledger = redisNonceLedger(environment, { maxNonces: wanted.maxNonces })
   // Where Redis is new, the record of nonces begins now, and not with the first nonce, which it would then not know.
@@ -179,11 +187,9 @@ function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted):
     fetchedKeys: wanted.maxFetchedKeys === undefined ? undefined : redisKeyStore(environment),
     ready: beginning.catch(() => {}),
     accessLog,
-    nonceKey: sharedSecretFile(wanted.nonceKeyFile ?? shared(KEY_FILES.nonce)),
-    appServerPseudonymKey: sharedSecretFile(wanted.pseudonymKeyFile ?? shared(KEY_FILES.appServerPseudonym)),
-    pseudonymKey: sharedSecretFile(shared(KEY_FILES.pseudonym)),
+    ...secrets,
     // Whoever shares it among hosts renews it, on all of them.
-    tickets: { file: shared(KEY_FILES.tickets), read: () => sharedSecretFile(shared(KEY_FILES.tickets)), renew() {} },
+    tickets: { file: ticketFile, read: () => sharedSecretFile(ticketFile), renew() {} },
     close: async () => {
       await accessLog?.close().catch(report)
       await environment.close()

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { copyFile, readFile } from 'node:fs/promises'
+import { copyFile, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe } from 'node:test'
 import type { App } from '../../src/app.ts'
@@ -78,6 +78,17 @@ describe('two hosts over one Redis', () => {
   const at = (i: number) => ({ port: host(i).ap, tls: { servername: LAB_NAF, ca } })
   const vectors = async () =>
     (await Promise.all(hosts.map(({ server }) => server.decisions('zh.av-drawn')))).flat().length
+
+  peer('a host that lacks one of the shared keys says which, and ends', async () => {
+    assert.equal((await site.cli('keys', '--dir', 'few-keys')).status, 0)
+    await rm(join(site.directory, 'few-keys', 'pseudonym.key'))
+    await site.vary('one.yaml', 'lacking.yaml', (config) => {
+      config.store.redis.keysDirectory = '../few-keys'
+    })
+    const { status, stderr } = await site.cli('serve', '--config', 'deploy/lacking.yaml')
+    assert.equal(status, 1)
+    assert.match(stderr, /few-keys\/pseudonym\.key/)
+  })
 
   peer('a bootstrap at one is good at the other, without a new vector or a challenge', async () => {
     const ue = await handAt('anywhere', 0)
