@@ -51,7 +51,7 @@ export const LOADS: readonly Load[] = [
   get('64 KB', 'medium', 64),
   get('1 MB', 'large', 16),
   { kind: 'kept', name: 'PUT 1.5 KB, 64 kept', peers: ALL, method: 'PUT', document: 'small', connections: 64 },
-  { kind: 'half', name: 'GET 1.5 KB, 64 kept, half of saturation', peers: PROXIES, connections: 64 },
+  { kind: 'half', name: 'GET 1.5 KB at half of saturation', peers: PROXIES, connections: 64 },
   curl('p256', false),
   curl('p256', true),
   curl('rsa', false),

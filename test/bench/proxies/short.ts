@@ -24,7 +24,7 @@ export async function runErrands({ pids }: Pick<Server, 'pids'>, seconds: number
   await Promise.all(Array.from({ length: AT_ONCE }, client))
   await delay(20) // connections that are being closed
   const cpu = cpuS(processes) - cpuFrom
-  return { cpuUs: (cpu / done) * 1e6, perS: done / ((performance.now() - from) / 1000) }
+  return { cpuUs: (cpu / done) * 1e6, requests: done, perS: done / ((performance.now() - from) / 1000) }
 }
 
 export interface CurlPattern {

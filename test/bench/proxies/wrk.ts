@@ -24,6 +24,8 @@ export interface Measured {
   /** CPU of all processes of the server, in microseconds. */
   readonly cpuUs: number
   readonly perS: number
+  /** In all, with those that do not count for the CPU time. */
+  readonly requests: number
   readonly p50Us?: number
   readonly p99Us?: number
 }
@@ -41,7 +43,7 @@ export async function runWrk(directory: string, { peer, port, pids }: Server, jo
     `return { pids = {${pids().join(',')}}, seconds = ${seconds}, warmUpS = ${warmUpS}, delayMs = ${delayMs},\n` +
       `ues = {\n${ues.join(',\n')}\n} }\n`,
   )
-  const length = Math.ceil(seconds + warmUpS + 0.05)
+  const length = Math.ceil(seconds + warmUpS)
   const args = ['-t1', `-c${connections}`, `-d${length}s`, '--timeout', '5s', '-s', SCRIPT, `https://${NAF}:${port}/`]
   const { stdout, stderr } = await run('wrk', args, { env: { ...process.env, BENCH_JOB: file }, timeout: 60_000 })
   const line = stdout.split('\n').findLast((text) => text.startsWith('{'))
@@ -59,6 +61,7 @@ export async function runWrk(directory: string, { peer, port, pids }: Server, jo
   return {
     cpuUs: ((of('cpuS1') - of('cpuS0')) / requests) * 1e6,
     perS: requests / (of('atS1') - of('atS0')),
+    requests: of('requests'),
     p50Us: of('p50Us'),
     p99Us: of('p99Us'),
   }
