@@ -25,6 +25,7 @@ import { type Measured, runWrk } from './proxies/wrk.ts'
 
 // What a request costs the proxy, and what it costs those that could stand in its place:
 // npm run bench [-- --quick] [-- --only NAME] [--rounds N] [--peers a,b] [--out DIRECTORY] [--profile DIRECTORY]
+//   [--against ROOT]: another working copy takes part, to tell what a change is worth; of that, pairs alone tell something
 // Each server is a process (or one and its child) on a core of its own; load, application server and this process share
 // another. In each round every load meets every server, and who comes first rotates.
 
@@ -36,7 +37,7 @@ const { values } = parseArgs({
     peers: { type: 'string', default: 'gba-proxy,apache,nginx,static' },
     out: { type: 'string' },
     profile: { type: 'string' },
-    main: { type: 'string' },
+    against: { type: 'string' },
   },
 })
 const ROUNDS = Number(values.rounds ?? (values.quick ? 3 : 11))
@@ -48,7 +49,8 @@ const MEASURED_S = RUN_S - WARM_UP_S - 0.25
 /** V8 compiles what it has seen often, in steps: below some ten thousand requests it still does. */
 const HOT_REQUESTS = values.quick ? 5_000 : 30_000
 const WARM_UP_PATIENCE_MS = values.quick ? 15_000 : 240_000
-const PEERS = (['gba-proxy', 'apache', 'nginx', 'static'] as const).filter((p) => values.peers.split(',').includes(p))
+const wanted = ['gba-proxy', ...values.peers.split(','), ...(values.against === undefined ? [] : ['before'])]
+const PEERS = (['gba-proxy', 'before', 'apache', 'nginx', 'static'] as const).filter((peer) => wanted.includes(peer))
 const chosen = LOADS.filter(({ name }) => values.only.length === 0 || values.only.some((part) => name.includes(part)))
 const PUT_BODY = '<resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists"/>'.padEnd(DOCUMENTS.small)
 
@@ -78,14 +80,17 @@ try {
 }
 
 async function main(bench: Bench): Promise<void> {
-  const product = await productSite(bench, 'p256')
-  const sites = new Map<Peer, Site>([['gba-proxy', product]])
-  for (const peer of PEERS) if (peer !== 'gba-proxy') sites.set(peer, await peerSite(bench, peer, 'p256'))
+  const product = await productSite(bench, 'gba-proxy', 'p256')
+  const products = new Map<Peer, Product>([['gba-proxy', product]])
+  if (PEERS.includes('before')) products.set('before', await productSite(bench, 'before', 'p256'))
+  const sites = new Map<Peer, Site>(products)
+  for (const peer of PEERS) if (!isOurs(peer)) sites.set(peer, await peerSite(bench, peer, 'p256'))
   const rsa = new Map<Peer, Site>()
   if (chosen.some((load) => load.kind === 'curl' && load.keyType === 'rsa')) {
-    rsa.set('gba-proxy', await productSite(bench, 'rsa'))
-    for (const peer of PEERS)
-      if (peer === 'apache' || peer === 'nginx') rsa.set(peer, await peerSite(bench, peer, 'rsa'))
+    for (const peer of PEERS) {
+      if (isOurs(peer)) rsa.set(peer, await productSite(bench, peer, 'rsa'))
+      else if (peer !== 'static') rsa.set(peer, await peerSite(bench, peer, 'rsa'))
+    }
   }
   const caption = `${new Date().toISOString().slice(0, 10)}, ${machine()}`
   console.log(`${caption}\n${ROUNDS} rounds; ${isPinned ? 'server on core 0, all else on core 1' : 'not pinned'}\n`)
@@ -115,15 +120,21 @@ async function main(bench: Bench): Promise<void> {
   }
   report(results, caption)
 
+  function ours(peer: Peer): Product {
+    const site = products.get(peer)
+    if (!site) throw new TypeError(`${peer} is not ours`)
+    return site
+  }
+
   async function warmUp(all: Iterable<Site>): Promise<void> {
     for (const site of all) {
-      const isCompiled = site === product
+      const isCompiled = isOurs(site.server.peer)
       let requests = 0
       for (const until = Date.now() + WARM_UP_PATIENCE_MS; requests < (isCompiled ? HOT_REQUESTS : 1); ) {
         requests += (await kept(site, 'GET', 'small', 64)).requests
         if (Date.now() > until) break
       }
-      if (isCompiled) console.log(`warmed up by ${requests} requests`)
+      if (isCompiled) console.log(`${site.server.peer}: warmed up by ${requests} requests`)
     }
   }
 
@@ -148,10 +159,12 @@ async function main(bench: Bench): Promise<void> {
         return short(load, site, () => curlPattern({ port, ca, ...(accounts && { accounts }), resumed }))
       }
       case 'psk':
-        return short(load, site, () => pskPattern(product.server.port, product.ca, product.holders, load.version))
+        return short(load, site, () =>
+          pskPattern(ours(peer).server.port, ours(peer).ca, ours(peer).holders, load.version),
+        )
       case 'bootstrap':
         return short(load, site, () => {
-          const ues = bootstrapping({ ub: product.ub, ap: product.server.port }, product.ca)
+          const ues = bootstrapping({ ub: ours(peer).ub, ap: site.server.port }, site.ca)
           return async (n) => void (await ues[n % ues.length]?.bootstrap())
         })
     }
@@ -182,16 +195,19 @@ function kept(site: Site, method: 'GET' | 'PUT', document: keyof typeof DOCUMENT
   })
 }
 
-async function productSite(bench: Bench, keyType: 'p256' | 'rsa'): Promise<Product> {
+type Ours = 'gba-proxy' | 'before'
+const isOurs = (peer: Peer): peer is Ours => peer === 'gba-proxy' || peer === 'before'
+
+async function productSite(bench: Bench, peer: Ours, keyType: 'p256' | 'rsa'): Promise<Product> {
   const profile = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(values.profile)}`]
-  const main = values.main === undefined ? {} : { main: resolve(values.main) }
-  const server = await bench.product(keyType, { node: profile, ...main })
+  const root = peer === 'before' ? resolve(values.against ?? '.') : undefined
+  const server = await bench.product(keyType, { node: profile, root })
   const ca = bench.ca(keyType)
   const holders = await bootstrapped({ ub: server.ub, ap: server.port }, ca)
   return { ub: server.ub, holders, ...(await siteOf(server, ca, holders)) }
 }
 
-async function peerSite(bench: Bench, peer: Exclude<Peer, 'gba-proxy'>, keyType: 'p256' | 'rsa'): Promise<Site> {
+async function peerSite(bench: Bench, peer: Exclude<Peer, Ours>, keyType: 'p256' | 'rsa'): Promise<Site> {
   const ca = bench.ca(keyType)
   if (peer !== 'apache') return siteOf(await bench.nginx(keyType, peer === 'static'), ca, undefined)
   const accounts = provisioned()

@@ -20,9 +20,9 @@ export type Load = Named &
     | { readonly kind: 'bootstrap' }
   )
 
-const ALL: readonly Peer[] = ['gba-proxy', 'apache', 'nginx', 'static']
-const PROXIES: readonly Peer[] = ['gba-proxy', 'apache', 'nginx']
-const OURS: readonly Peer[] = ['gba-proxy']
+const ALL: readonly Peer[] = ['gba-proxy', 'before', 'apache', 'nginx', 'static']
+const PROXIES: readonly Peer[] = ['gba-proxy', 'before', 'apache', 'nginx']
+const OURS: readonly Peer[] = ['gba-proxy', 'before']
 
 const get = (size: string, document: Document, connections: number): Load => ({
   kind: 'kept',

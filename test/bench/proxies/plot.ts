@@ -3,12 +3,14 @@ import type { Peer } from './servers.ts'
 
 const COLOURS: Readonly<Record<Peer, string>> = {
   'gba-proxy': '#1f6feb',
+  before: '#f0a202',
   apache: '#d1495b',
   nginx: '#8d99ae',
   static: '#cdd3df',
 }
 const LABELS: Readonly<Record<Peer, string>> = {
   'gba-proxy': 'gba-proxy',
+  before: 'gba-proxy before',
   apache: 'Apache with static Digest',
   nginx: 'nginx without authentication',
   static: 'nginx, documents of its own',

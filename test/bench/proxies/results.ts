@@ -40,6 +40,7 @@ const short = (value: number): string => (Number.isNaN(value) ? '' : value.toFix
 
 /** CPU in microseconds for a request with its range, and in units of the others. */
 export function table(results: Results, peers: readonly Peer[]): string {
+  const others = peers.filter((peer) => peer !== 'gba-proxy' && peer !== 'static')
   const rows = Object.entries(results).map(([load, by]) => {
     const cells = peers.map((peer) => {
       const { median, min, max } = figure(by[peer], 'cpuUs')
@@ -49,9 +50,9 @@ export function table(results: Results, peers: readonly Peer[]): string {
       const { median, min, max } = ratio(by['gba-proxy'], by[peer], 'cpuUs')
       return Number.isNaN(median) ? '' : `${short(median)} (${short(min)}..${short(max)})`
     }
-    return [load, ...cells, against('apache'), against('nginx')]
+    return [load, ...cells, ...others.map(against)]
   })
-  return markdown(['CPU us per request', ...peers, 'of Apache', 'of nginx'], rows)
+  return markdown(['CPU us per request', ...peers, ...others.map((peer) => `of ${peer}`)], rows)
 }
 
 /** Rates and waiting times. */

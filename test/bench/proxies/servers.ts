@@ -10,7 +10,8 @@ import { type Account, BSF, ha1Of, NAF, REALM, subscribersYaml } from './ues.ts'
 export const DOCUMENTS = { small: 1536, medium: 65_536, large: 1_048_576 } as const
 export type Document = keyof typeof DOCUMENTS
 
-export type Peer = 'gba-proxy' | 'apache' | 'nginx' | 'static'
+/** `before`: the product again, from another working copy, to compare with. */
+export type Peer = 'gba-proxy' | 'before' | 'apache' | 'nginx' | 'static'
 export type KeyType = 'p256' | 'rsa'
 
 /** A server under measurement. */
@@ -30,8 +31,8 @@ export interface Bench {
 export interface ProductOptions {
   /** Options of Node. */
   readonly node?: readonly string[]
-  /** The program, by default this one. */
-  readonly main?: string
+  /** Root of another working copy. */
+  readonly root?: string | undefined
 }
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
@@ -73,14 +74,19 @@ export async function openBench(directory: string): Promise<Bench> {
 
   return {
     ca: (type) => readFileSync(certificateOf(type).certificate),
-    async product(type, { node = [], main = MAIN } = {}) {
+    async product(type, { node = [], root } = {}) {
       const [port, ub] = [await freePort(), await freePort()]
       const home = join(directory, `product-${port}`)
       mkdirSync(home)
       writeFileSync(join(home, 'subscribers.yaml'), subscribersYaml(), { mode: 0o600 })
       writeFileSync(join(home, 'config.yaml'), stringify(productConfig({ port, ub, upstream, ...certificateOf(type) })))
+      const main = root === undefined ? MAIN : join(root, 'src', 'main.ts')
       const args = [...node, main, 'serve', '--config', join(home, 'config.yaml')]
-      return { peer: 'gba-proxy', ub, ...(await server('server', port, process.execPath, args)) }
+      return {
+        peer: root === undefined ? 'gba-proxy' : 'before',
+        ub,
+        ...(await server('server', port, process.execPath, args)),
+      }
     },
     async apache(type, users) {
       const port = await freePort()
