@@ -60,8 +60,8 @@ function show({ nodes, samples, timeDeltas }: Profile): void {
 
 const PARTS: readonly (readonly [RegExp, string])[] = [
   [/src\/store\/.*access/, 'our access log'],
-  [/node_modules\/(?:lmdb|msgpackr|ordered-binary)|src\/store\/lmdb-nonce|src\/ua\/spend-nonce/, 'nonce ledger (lmdb)'],
-  [/src\/store\//, 'other stores'],
+  [/src\/store\/lmdb-nonce|src\/ua\/spend-nonce/, 'nonce ledger (lmdb)'],
+  [/src\/store\/(?!lmdb-file|seal)/, 'other stores'],
   [/node_modules\/(?:pino|sonic-boom|thread-stream|@pinojs|fast-redact)|src\/observe\//, 'audit and log'],
   [/src\/zn\//, 'key cache (zn)'],
   [/src\/ua\/|src\/core\//, 'authenticate (ua, core)'],
@@ -72,7 +72,7 @@ const PARTS: readonly (readonly [RegExp, string])[] = [
   [/node_modules\/(?:fastify|find-my-way|avvio|@fastify|light-my-request|fast-)/, 'fastify'],
   [/src\/(?:ap|passage|connection|ap-listeners|server)/, 'ap'],
   [/node:(?:_http|internal\/http)/, 'Node: http'],
-  [/node:(?:_tls|internal\/tls|internal\/crypto)/, 'Node: tls'],
+  [/node:(?:_tls|internal\/tls)/, 'Node: tls'],
   [/node:internal\/streams|node:stream/, 'Node: streams'],
   [/node:(?:net|internal\/stream_base)/, 'Node: net'],
   [/node:(?:internal\/timers|timers)/, 'Node: timers'],
