@@ -196,7 +196,9 @@ function kept(site: Site, method: 'GET' | 'PUT', document: keyof typeof DOCUMENT
 }
 
 type Ours = 'gba-proxy' | 'before'
-const isOurs = (peer: Peer): peer is Ours => peer === 'gba-proxy' || peer === 'before'
+function isOurs(peer: Peer): peer is Ours {
+  return peer === 'gba-proxy' || peer === 'before'
+}
 
 async function productSite(bench: Bench, peer: Ours, keyType: 'p256' | 'rsa'): Promise<Product> {
   const profile = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(values.profile)}`]
