@@ -1,10 +1,11 @@
-import { timingSafeEqual } from 'node:crypto'
+import { createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto'
 
 const inspect = Symbol.for('nodejs.util.inspect.custom')
 
 /** Key material. It shows itself to nobody by accident: `expose(` is the one word to grep for. */
 export class Secret {
   readonly #octets: Uint8Array
+  #key: KeyObject | undefined
 
   constructor(octets: Uint8Array) {
     this.#octets = Uint8Array.from(octets)
@@ -18,6 +19,12 @@ export class Secret {
     return this.#octets
   }
 
+  /** For a MAC or cipher that is made again and again: octets would be wrapped anew each time, at some 15 us. */
+  keyObject(): KeyObject {
+    this.#key ??= createSecretKey(this.#octets)
+    return this.#key
+  }
+
   get length(): number {
     return this.#octets.length
   }
@@ -29,6 +36,7 @@ export class Secret {
 
   wipe(): void {
     this.#octets.fill(0)
+    this.#key = undefined
   }
 
   toString(): string {

@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { concat, utf8 } from '../core/bytes.ts'
 import type { Secret } from '../core/secret.ts'
 
@@ -71,7 +71,7 @@ export function unseal({ keys }: SealKeys, place: SealPlace, sealed: Uint8Array)
  * and no selector is too long for a key.
  */
 export function recordKey({ index }: SealKeys, database: string, name: string): Uint8Array {
-  return createHmac('sha256', index.expose(32)).update(`${database}\0${name}`).digest()
+  return createHmac('sha256', index.keyObject()).update(`${database}\0${name}`).digest()
 }
 
 /** Unambiguous: every part comes with its length. */
@@ -81,5 +81,5 @@ function contextOf({ database, key, header = new Uint8Array(0) }: SealPlace): Ui
   )
 }
 
-const keyOf = (key: Secret, context: Uint8Array): Uint8Array =>
-  createHmac('sha256', key.expose(32)).update(context).digest()
+const keyOf = (key: Secret, context: Uint8Array): KeyObject =>
+  createSecretKey(createHmac('sha256', key.keyObject()).update(context).digest())

@@ -32,7 +32,7 @@ export function mintedAt(key: Secret, nafFqdn: Fqdn, nonce: string): EpochMs | u
 }
 
 function mac(key: Secret, nafFqdn: Fqdn, head: Uint8Array): Uint8Array {
-  return createHmac('sha256', key.expose())
+  return createHmac('sha256', key.keyObject())
     .update('ua nonce')
     .update(head)
     .update(utf8(nafFqdn))
