@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parse, stringify } from 'yaml'
-import { freePorts, LAB_PORTS, type LabPorts } from '../../src/lab.ts'
+import { freePorts, LAB_LIMITS, LAB_PORTS, type LabPorts } from '../../src/lab.ts'
 import type { AuditEvent } from '../../src/observe/audit.ts'
 import { type Ran, type Running, run, start } from './programs.ts'
 
@@ -78,8 +78,16 @@ async function writeFiles(deploy: string, ports: LabPorts): Promise<void> {
     for (const [name, port] of Object.entries(LAB_PORTS)) {
       text = text.replaceAll(new RegExp(`(?<=[: ])${port}\\b`, 'g'), String(ports[name as keyof LabPorts]))
     }
-    await writeFile(join(deploy, file), text)
+    await writeFile(join(deploy, file), withoutLimits(text))
   }
+}
+
+/** Tests bootstrap one card more often than any UE would. */
+function withoutLimits(text: string): string {
+  const config: Config = parse(text)
+  if (config?.bsf === undefined) return text
+  config.bsf.ub = { ...config.bsf.ub, limits: LAB_LIMITS }
+  return stringify(config)
 }
 
 async function decisions(server: Running, event: AuditEvent, atLeast: number) {
