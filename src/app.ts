@@ -80,7 +80,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   const worker = place?.number
   const logOptions = { identities: config.log.identities, worker }
   const logger = log ?? createLog({ ...logOptions, level: config.log.level })
-  const state = openState(config, (error) => logger.error({ err: error }, 'store.access-log-failed'))
+  const state = openState(config, (error) => logger.error({ err: error }, 'store.failed'))
   if (config.log.identities === 'clear' && isFirst(worker))
     logger.warn({ setting: 'log.identities' }, 'log.identities-in-clear')
   const named = config.log.identities === 'hashed' ? pseudonymiser(state.pseudonymKey, 'hashed') : undefined
@@ -100,7 +100,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   const parts: Parts = { config, state, log: logger, audit, now, avSource, worker, asGraceMs }
   const servers: Listening<Listener>[] = []
   let proxy: ApServers | undefined
-  const keys = keySourceOf(parts)
+  let keys: KeyCache | undefined
   const close = async () => {
     stopBy = performance.now() + STOP_GRACE_MS
     const closed = (which: (name: Listener) => boolean) =>
@@ -114,6 +114,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     auditFile?.end()
   }
   try {
+    keys = keySourceOf(parts)
     await state.ready
     const subscribers = config.hss && (await subscribersOf(config.hss))
     if (config.bsf) {

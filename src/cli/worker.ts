@@ -21,8 +21,8 @@ export interface Up {
 }
 
 /**
- * One of several processes that a supervisor started. It waits for its place, and then serves until it is told to stop, by an order or a signal, or
- * the supervisor is gone; then it finishes what is in flight.
+ * One of several processes that a supervisor started. It waits for its place, and then serves until it is told to stop,
+ * by an order or a signal, or the supervisor is gone; then it finishes what is in flight.
  */
 export async function work(
   parse: (yamlText: string) => Config,

@@ -85,6 +85,11 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     clause: 'TS 33.220 §4.4.6 (Rel-17)',
     advice: 'If it is one of yours, list its certificate in bsf.zn.nafs.',
   },
+  ZN_TOO_MANY_QUESTIONS: {
+    happened: 'Too many keys are being asked for at a time for UEs at one address, and this would be one more.',
+    clause: 'none; strangers, who have proven nothing yet, must not take all of the BSF',
+    advice: 'List what many UEs stand behind in ap.limits.failures.trustedSources, or raise ap.zn.maxPerSource.',
+  },
   ZN_BSF_UNREACHABLE: {
     happened: 'The BSF does not answer in time.',
     clause: 'TS 29.109 §5.2 (Rel-17)',

@@ -14,9 +14,9 @@ const HEADER = 8
 const CLOCK_MARGIN_MS = 60_000
 
 /**
- * Bootstraps that hosts share. Redis drops them soon after their expiry, so there is nothing to sweep; its `maxmemory` bounds
- * them, and when that is reached a new one is refused. A TMPI's entry names the record of its bootstrap; it may lead to
- * one that is gone or has another TMPI by now, and then names nobody.
+ * Bootstraps that hosts share. Redis drops them soon after their expiry, so there is nothing to sweep; its `maxmemory`
+ * bounds them, and when that is reached a new one is refused. A TMPI's entry names the record of its bootstrap; it may
+ * lead to one that is gone or has another TMPI by now, and then names nobody.
  */
 export function redisBootstrapStore({ redis, keys, name }: RedisEnvironment): BootstrapStore {
   const idOf = (btid: string) => recordKey(keys, DATABASE, btid)

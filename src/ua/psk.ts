@@ -44,13 +44,15 @@ export function pskDoor({ keys, now }: { readonly keys: KeySource; readonly now:
      * The key for a handshake, before anything is proven.
      * @param asker  what the address of this peer is counted as
      * @returns undefined where this peer has none here, whoever's fault that is
-     * @throws GbaError ZN_BSF_UNREACHABLE and what else is no fault of the UE
+     * @throws GbaError ZN_BSF_UNREACHABLE, ZN_TOO_MANY_QUESTIONS and what else is no fault of the UE
      */
     async keyFor(peer: PskPeer, naf: NafPolicy, asker?: string): Promise<Secret | undefined> {
       try {
         return (await keyOf(peer, naf, asker)).key
       } catch (error) {
-        if (error instanceof GbaError && (error.fault.by === 'ue' || error.fault.by === 'policy')) return undefined
+        // 503 says nothing of this peer: it must not be told that its bootstrap is unknown.
+        const isOfPeer = error instanceof GbaError && (error.fault.by === 'ue' || error.fault.by === 'policy')
+        if (isOfPeer && error.fault.ut !== 503) return undefined
         throw error
       }
     },

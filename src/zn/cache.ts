@@ -32,7 +32,7 @@ export interface KeyCache extends KeySource {
  * A key source that asks once: one fetch in flight per (B-TID, NAF_Id), answers kept until the key or the settings
  * end, unknown B-TIDs for seconds. A key is never returned at or after its expiry. Bounded: the least recently used
  * entry goes, and unknown B-TIDs have a bound of their own, so that inventing them evicts no key. Who asks too much at a
- * time is told that the BSF is out of reach (ZN_BSF_UNREACHABLE), for it is to come again.
+ * time is refused (ZN_TOO_MANY_QUESTIONS), and is to come again.
  */
 export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeyCache {
   const { now, maxEntries, shared, maxPerAsker = Number.POSITIVE_INFINITY } = options
@@ -93,7 +93,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     if (asker === undefined) return () => {}
     const underWay = ofAsker.get(asker) ?? 0
     if (underWay >= maxPerAsker)
-      throw new GbaError('ZN_BSF_UNREACHABLE', 'too many questions at a time for one address')
+      throw new GbaError('ZN_TOO_MANY_QUESTIONS', 'too many questions at a time for one address')
     ofAsker.set(asker, underWay + 1)
     return () => {
       const left = (ofAsker.get(asker) ?? 1) - 1

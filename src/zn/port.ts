@@ -33,7 +33,7 @@ export interface Bia {
 
 /**
  * Zn: where a NAF gets its key.
- * @throws GbaError ZN_BTID_UNKNOWN, ZN_NOT_AUTHORISED, ZN_BSF_UNREACHABLE, ZN_ANSWER_MALFORMED
+ * @throws GbaError ZN_BTID_UNKNOWN, ZN_NOT_AUTHORISED, ZN_BSF_UNREACHABLE, ZN_ANSWER_MALFORMED, ZN_TOO_MANY_QUESTIONS
  */
 export interface KeySource {
   /** @param asker  for whom: what its address is counted as; undefined: not counted */

@@ -39,6 +39,7 @@ const PROVOKED_IN: Readonly<Record<FaultCode, `e2e/${string}.test.ts` | 'here'>>
   ZN_NOT_AUTHORISED: 'e2e/candidates.test.ts',
   ZN_NAF_NOT_LISTED: 'e2e/two-processes.test.ts',
   ZN_BSF_UNREACHABLE: PEERS,
+  ZN_TOO_MANY_QUESTIONS: 'e2e/strangers-and-zn.test.ts',
   ZN_ANSWER_MALFORMED: 'here',
   UA_NAF_UNKNOWN: INPUT,
   UA_SNI_MISMATCH: INPUT,

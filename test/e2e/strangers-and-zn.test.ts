@@ -9,9 +9,12 @@ import { Secret } from '../../src/core/secret.ts'
 import { impuOf, LAB_BSF, LAB_NAF } from '../../src/lab.ts'
 import { type Apart, type ApSide, labApart } from '../support/apart.ts'
 import { pskOptions } from '../support/door-ue.ts'
+import { handUe } from '../support/hand-ue.ts'
 import { lateRelay } from '../support/late-relay.ts'
+import { type RawAnswer, rawExchange } from '../support/raw-client.ts'
 
-const OWN = `https://${LAB_NAF}/resource-lists/users/${impuOf('alice')}/index`
+const TARGET = `/resource-lists/users/${impuOf('alice')}/index`
+const OWN = `https://${LAB_NAF}${TARGET}`
 const STRANGER = '127.0.0.2'
 const MOST = 4
 
@@ -60,6 +63,17 @@ describe('a stranger whose handshakes name bootstraps that there are not', () =>
         const ue = await ap.ue('alice')
         assert.equal((await ue.request('GET', OWN)).status, 200)
       }
+      // Nor does it help the stranger to come with a Digest.
+      const digest = await handUe(ap)
+      const from = { ...digest.at, from: STRANGER }
+      let answer: RawAnswer | undefined
+      for (let tries = 0; answer?.status !== 503 && tries < 50; tries++) {
+        const username = btidOf(randomBytes(16), LAB_BSF)
+        answer = await rawExchange(from, await digest.signed('GET', TARGET, { username }))
+      }
+      assert.ok(answer?.header('retry-after'))
+      const { record } = ap.decisions.findLast(({ event }) => event === 'ut.refused') ?? assert.fail()
+      assert.deepEqual([record.code, record.source], ['ZN_TOO_MANY_QUESTIONS', STRANGER])
       const reasons = ap.decisions.filter(({ event }) => event === 'tls.refused').map(({ record }) => record)
       assert.ok(reasons.some(({ reason, source }) => reason === 'lookup-failed' && source === STRANGER))
       assert.ok(reasons.every(({ source }) => source === STRANGER))

@@ -237,7 +237,7 @@ describe('an asker', () => {
     bsf.waiting = new Promise((resolve) => (answer = resolve))
     const asking = two.cache.fetch(aBir(2), 'stranger')
     while (bsf.asked < 2) await new Promise((resolve) => setImmediate(resolve))
-    await refuses('ZN_BSF_UNREACHABLE', two.cache.fetch(aBir(3), 'stranger'))
+    await refuses('ZN_TOO_MANY_QUESTIONS', two.cache.fetch(aBir(3), 'stranger'))
     await two.cache.fetch(aBir(1), 'stranger')
     answer()
     await asking
@@ -253,7 +253,7 @@ describe('an asker', () => {
     let open = () => {}
     const opened = new Promise<void>((resolve) => (open = resolve))
     world.gate = () => opened
-    const refused = refuses('ZN_BSF_UNREACHABLE', two.cache.fetch(aBir(3), 'stranger'))
+    const refused = refuses('ZN_TOO_MANY_QUESTIONS', two.cache.fetch(aBir(3), 'stranger'))
     const served = two.cache.fetch(aBir(3), 'subscriber')
     world.gate = undefined
     open()
