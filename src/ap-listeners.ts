@@ -5,7 +5,7 @@ import { type ApPolicy, nonEmpty, plainPolicyOf } from './ap-policy.ts'
 import type { ApConfig } from './config/schema.ts'
 import { connectionBehind, connectionOf, followCertificates } from './connection.ts'
 import { PSK_HINT } from './core/psk-identity.ts'
-import { type FaultCode, problemOf } from './errors.ts'
+import { type FaultCode, GbaError, problemOf } from './errors.ts'
 import type { Audit, AuditRecord } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
 import { createServer, STOP_GRACE_MS, unborn } from './server.ts'
@@ -106,8 +106,12 @@ async function tlsServer(parts: ListenerParts) {
       hint: PSK_HINT,
       limits: PSK_LIMITS,
       onRefused: (reason, peer, cause) => {
-        refusedBeforeTls({ audit }, reason, peer, 'psk')
-        if (reason === 'lookup-failed') log.error({ err: cause }, 'tls.key-lookup-failed')
+        const fault = cause instanceof GbaError ? cause : undefined
+        refusedBeforeTls({ audit }, reason, peer, { door: 'psk', ...(fault && { code: fault.code }) })
+        // What our own bounds refuse is no fault, and strangers make much of it.
+        if (reason === 'lookup-failed' && fault?.fault.by !== 'policy') {
+          log.error({ err: cause }, 'tls.key-lookup-failed')
+        }
       },
       ALPNProtocols: ['http/1.1'],
     })
@@ -223,10 +227,10 @@ export function refusedBeforeTls(
   { audit }: { readonly audit: Audit },
   reason: string,
   peer: Socket,
-  door?: AuditRecord['door'],
+  more: Pick<AuditRecord, 'door' | 'code'> = {},
 ): void {
   const source = sourceAt(peer)
-  audit.record('tls.refused', { reason, ...(door && { door }), ...(source && { source }) })
+  audit.record('tls.refused', { reason, ...more, ...(source && { source }) })
 }
 
 /** Where a client is, a front in between or not. */
