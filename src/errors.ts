@@ -29,7 +29,7 @@ export const FAULTS = {
   ZN_NOT_AUTHORISED: { by: 'policy', ut: 403, ub: null, zn: 5402 },
   ZN_NAF_NOT_LISTED: { by: 'policy', ut: null, ub: null, zn: 5402 },
   ZN_BSF_UNREACHABLE: { by: 'peer', ut: 503, ub: null, zn: null },
-  ZN_TOO_MANY_QUESTIONS: { by: 'policy', ut: 503, ub: null, zn: null },
+  ZN_TOO_MANY_QUESTIONS: { by: 'policy', ut: 429, ub: null, zn: null },
   ZN_ANSWER_MALFORMED: { by: 'peer', ut: 502, ub: null, zn: null },
   // Ua, TS 24.109 clause 5 (Rel-17)
   UA_NAF_UNKNOWN: { by: 'ue', ut: 421, ub: null, zn: null },

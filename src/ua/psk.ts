@@ -50,9 +50,9 @@ export function pskDoor({ keys, now }: { readonly keys: KeySource; readonly now:
       try {
         return (await keyOf(peer, naf, asker)).key
       } catch (error) {
-        // 503 says nothing of this peer: it must not be told that its bootstrap is unknown.
+        // That one is to come again, and must not be told that its bootstrap is unknown.
         const isOfPeer = error instanceof GbaError && (error.fault.by === 'ue' || error.fault.by === 'policy')
-        if (isOfPeer && error.fault.ut !== 503) return undefined
+        if (isOfPeer && error.code !== 'ZN_TOO_MANY_QUESTIONS') return undefined
         throw error
       }
     },

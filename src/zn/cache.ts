@@ -93,7 +93,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     if (asker === undefined) return () => {}
     const underWay = ofAsker.get(asker) ?? 0
     if (underWay >= maxPerAsker)
-      throw new GbaError('ZN_TOO_MANY_QUESTIONS', 'too many questions at a time for one address')
+      throw new GbaError('ZN_TOO_MANY_QUESTIONS', 'too many at a time for one address', { retryAfterS: RETRY_AFTER_S })
     ofAsker.set(asker, underWay + 1)
     return () => {
       const left = (ofAsker.get(asker) ?? 1) - 1
@@ -130,6 +130,9 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     },
   }
 }
+
+/** A question is a matter of milliseconds, or of a BSF that is slow. */
+const RETRY_AFTER_S = 1
 
 function remember<Value>(map: Map<string, Value>, key: string, value: Value, maxEntries: number): void {
   map.delete(key)

@@ -55,7 +55,7 @@ const zn = section('Zn', 'Where the keys come from.', {
   ),
   maxPerSource: integer(
     'Questions of one source',
-    'Most keys asked for at a time for UEs at one address, those of ap.limits.failures.trustedSources excepted; more get 503.',
+    'Most keys asked for at a time for UEs at one address, those of ap.limits.failures.trustedSources excepted; more get 429.',
     [1, 10_000],
     8,
   ),
