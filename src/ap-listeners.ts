@@ -39,7 +39,7 @@ export interface ListenerParts {
   /** What an address is counted as where the BSF is asked; undefined: not by its address. */
   readonly askerOf: (address: string) => string | undefined
   /** What all listeners have in common. */
-  readonly common: Omit<ApOptions, keyof ApPolicy | 'connectionOf' | 'scheme' | 'withoutFront'>
+  readonly common: Omit<ApOptions, keyof ApPolicy | 'connectionOf' | 'log' | 'scheme' | 'withoutFront'>
 }
 
 /**
@@ -87,7 +87,7 @@ async function fastifyFor({ audit, config, log, common }: ListenerParts, own: Ow
   const server = createServer({ log, limits, tls: live?.options(), onRefused: unborn(audit, 'ut.refused') })
   const names = front?.tells === 'headers' ? namesOf(front) : undefined
   const withoutFront: ApOptions['withoutFront'] = (raw) => (names ? withoutFrontHeaders(raw, names) : raw)
-  await server.register(ap, { ...common, ...own, withoutFront })
+  await server.register(ap, { ...common, ...own, log, withoutFront })
   return server
 }
 

@@ -1,5 +1,5 @@
-import type { FastifyRequest } from 'fastify'
 import type { EpochMs } from './core/bytes.ts'
+import type { RawHeaders } from './core/headers.ts'
 import type { Fqdn } from './core/identity.ts'
 import type { UaProtocolId } from './core/naf-id.ts'
 import type { ToleranceName } from './core/tolerances.ts'
@@ -67,8 +67,28 @@ export interface Permission {
   readonly tolerances: readonly ToleranceName[]
 }
 
+/** One request as the stages see it, whoever read it off its connection. */
+export interface ApRequest {
+  readonly id: string
+  readonly method: string
+  /** Request target, undecoded. */
+  readonly target: string
+  readonly rawHeaders: RawHeaders
+  /** Every line of these headers. */
+  readonly host: readonly string[]
+  readonly authorization: readonly string[]
+  readonly intendedIdentity: readonly string[]
+  /** All lines of User-Agent, joined. */
+  readonly userAgent: string
+  /** Its framing announces a body. */
+  readonly announcesBody: boolean
+  /** Address of whoever is at the other end of the connection. */
+  readonly peer: string
+}
+
 /** How far one request has come. Each step needs the one before. */
 export interface Passage {
+  readonly request: ApRequest
   connection?: Connection
   naf?: { readonly nafFqdn: Fqdn; readonly naf: Naf }
   /** Those of the resource, once it is known. */
@@ -83,20 +103,14 @@ export interface Passage {
   isLogged?: boolean
 }
 
-declare module 'fastify' {
-  interface FastifyRequest {
-    passage: Passage
-  }
-}
-
 /** What the audit is told of a request, as far as it came. */
-export function recordOf(request: FastifyRequest, at: EpochMs): AuditRecord {
-  const { arrival, attempt, authenticated, door, permission } = request.passage ?? {}
+export function recordOf(passage: Passage, at: EpochMs): AuditRecord {
+  const { request, arrival, attempt, authenticated, door, permission } = passage
   const tolerances = [...(authenticated?.tolerances ?? []), ...(permission?.tolerances ?? [])]
   const btid = authenticated?.btid ?? attempt?.btid
   return {
     requestId: request.id,
-    step: stepOf(request.passage ?? {}),
+    step: stepOf(passage),
     method: request.method,
     ...(door && { door }),
     ...(attempt?.uaProtocolIds && !authenticated && { uaProtocolIds: attempt.uaProtocolIds }),
