@@ -1,20 +1,26 @@
 import type { Server as HttpsServer } from 'node:https'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
 import ap, { type ApOptions } from './ap.ts'
+import { EXPRESS_BODY_BYTES, expressLane, expressTakes } from './ap-express.ts'
 import { type ApPolicy, nonEmpty, plainPolicyOf } from './ap-policy.ts'
+import { stagesOf } from './ap-stages.ts'
 import type { ApConfig } from './config/schema.ts'
-import { connectionBehind, connectionOf, followCertificates } from './connection.ts'
+import { connectionBehind, connectionOf, connectionOfSocket, followCertificates } from './connection.ts'
 import { PSK_HINT } from './core/psk-identity.ts'
 import { type FaultCode, GbaError, problemOf } from './errors.ts'
+import { type ClientOptions, httpClient } from './http/client.ts'
+import { type Front as Express, strictFront } from './http/front.ts'
 import type { Audit, AuditRecord } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
+import type { AppServer } from './passage.ts'
 import { createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { type AddressBlock, addressTest, parseAddressBlock } from './tls/addresses.ts'
 import { admitFront, type FrontOptions, frontOf } from './tls/front.ts'
 import { withoutFrontHeaders } from './tls/front-headers.ts'
 import type { LiveTls } from './tls/live.ts'
 import { admitPsk } from './tls/psk-listener.ts'
-import { SPLICED, upgradeListener } from './tls/upgrade.ts'
+import { expectsReplay, SPLICED, upgradeListener } from './tls/upgrade.ts'
 import type { PskDoor } from './ua/psk.ts'
 
 /** Listeners of the proxy, by what speaks there. */
@@ -82,20 +88,32 @@ export async function apListeners(
 
 type Own = ApPolicy & Pick<ApOptions, 'connectionOf' | 'scheme'>
 
-async function fastifyFor({ audit, config, log, common }: ListenerParts, own: Own, live: LiveTls | undefined) {
-  const { front, limits } = config
-  const server = createServer({ log, limits, tls: live?.options(), onRefused: unborn(audit, 'ut.refused') })
-  const names = front?.tells === 'headers' ? namesOf(front) : undefined
-  const withoutFront: ApOptions['withoutFront'] = (raw) => (names ? withoutFrontHeaders(raw, names) : raw)
-  await server.register(ap, { ...common, ...own, log, withoutFront })
+async function fastifyFor(
+  { audit, config, log, common }: ListenerParts,
+  own: Own,
+  live: LiveTls | undefined,
+  onStopping?: (lingerMs: number) => void,
+) {
+  const { limits } = config
+  const onRefused = unborn(audit, 'ut.refused')
+  const server = createServer({ log, limits, tls: live?.options(), onRefused, ...(onStopping && { onStopping }) })
+  await server.register(ap, { ...common, ...own, log, withoutFront: withoutFrontOf(config) })
   return server
+}
+
+function withoutFrontOf({ front }: ApConfig): ApOptions['withoutFront'] {
+  const names = front?.tells === 'headers' ? namesOf(front) : undefined
+  return (raw) => (names ? withoutFrontHeaders(raw, names) : raw)
 }
 
 /** TLS that ends here, by certificate or by shared key. */
 async function tlsServer(parts: ListenerParts) {
-  const { audit, log, live, policy, psk } = parts
-  const fastify = await fastifyFor(parts, { ...policy, connectionOf, scheme: 'https' }, live)
+  const { audit, config, log, live, policy, psk } = parts
+  let express: Express | undefined
+  const own = { ...policy, connectionOf, scheme: 'https' as const }
+  const fastify = await fastifyFor(parts, own, live, (lingerMs) => express?.stop(lingerMs))
   const server = fastify.server as HttpsServer
+  if (config.httpFront === 'strict') express = expressBefore(fastify, parts)
   live.attach(server)
   if ([...policy.nafs.values()].some((naf) => naf.psk)) {
     admitPsk(server, {
@@ -118,6 +136,39 @@ async function tlsServer(parts: ListenerParts) {
   }
   return fastify
 }
+
+/** The lane that the common request takes; everything else goes the general road behind it. */
+function expressBefore(fastify: FastifyInstance, { common, config, log, policy }: ListenerParts): Express {
+  const { limits } = config
+  const clients = new Map(policy.appServers.map((server) => [server.name, httpClient(clientOptionsOf(server))]))
+  fastify.addHook('onClose', () => {
+    for (const client of clients.values()) client.destroy()
+  })
+  const stages = stagesOf({ ...common, ...policy, log, scheme: 'https', withoutFront: withoutFrontOf(config) })
+  return strictFront(fastify.server as HttpsServer, {
+    limits: { ...limits, bodyBytes: Math.min(limits.bodyBytes, EXPRESS_BODY_BYTES) },
+    isForGeneral: expectsReplay,
+    takes: expressTakes,
+    serve: expressLane({ stages, clients, log, connectionOf: ({ socket }) => connectionOfSocket(socket) }),
+  })
+}
+
+/** As many wait for a connection as would be served within the patience of one, and no more than memory bears. */
+const clientOptionsOf = ({ name, url, timeoutMs, connectTimeoutMs, connections, tls }: AppServer): ClientOptions => ({
+  name,
+  url,
+  timeoutMs,
+  connectTimeoutMs,
+  connections,
+  maxWaiting: MAX_WAITING,
+  idleMs: IDLE_MS,
+  ...(tls && { tls }),
+})
+
+const MAX_WAITING = 10_000
+
+/** A server that closes sooner says so, or loses a race that is answered. */
+const IDLE_MS = 4_000
 
 /** A TLS handshake is short, and the key of a slow BSF comes within its own timeout. */
 const PSK_LIMITS = { peekBytes: 65_536, handshakeMs: 10_000 }

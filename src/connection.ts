@@ -1,10 +1,10 @@
-import type { IncomingMessage } from 'node:http'
 import type { Server } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { FastifyRequest } from 'fastify'
 import { uaProtocolIdOfSuite } from './core/naf-id.ts'
 import { GbaError } from './errors.ts'
+import { endAfterAnswer } from './http/front.ts'
 import type { Connection } from './passage.ts'
 import { answerOn } from './server.ts'
 import { type FrontFacts, frontOf } from './tls/front.ts'
@@ -17,10 +17,19 @@ type Asked = Pick<FastifyRequest, 'raw'>
 
 /** What our own TLS tells, and of a front that passes it on no more than where the client is. */
 export function connectionOf({ raw }: Asked): Connection {
-  const { socket } = raw
-  const known = connections.get(socket) ?? read(socket)
-  connections.set(socket, known)
-  return knownOf(raw, known)
+  const known = connectionOfSocket(raw.socket)
+  // Who wrote a request before there was TLS is unknown, whoever made the handshake then.
+  return cameInClear(raw) ? { source: known.source, serverName: known.serverName, suiteId: known.suiteId } : known
+}
+
+/** The same of a connection on which nothing came in clear. */
+export function connectionOfSocket(socket: Socket): Connection {
+  let known = connections.get(socket)
+  if (known === undefined) {
+    known = read(socket)
+    connections.set(socket, known)
+  }
+  return known.certificate && outdated.has(socket) ? { ...known, certificate: 'refused' } : known
 }
 
 /** What a front tells, that ended the client's TLS and speaks to us over a connection of its own. */
@@ -58,6 +67,7 @@ export function followCertificates(server: Server): EndCertificateConnections {
   return () => {
     for (const socket of open) {
       outdated.add(socket)
+      if (endAfterAnswer(socket)) continue
       const answer = answerOn(socket)
       if (answer) answer.once('close', () => socket.end())
       else socket.end()
@@ -69,12 +79,6 @@ const outdated = new WeakSet<Socket>()
 
 /** Read once: nothing of it changes while the connection lasts. */
 const connections = new WeakMap<Socket, Connection>()
-
-function knownOf(raw: IncomingMessage, known: Connection): Connection {
-  // Who wrote a request before there was TLS is unknown, whoever made the handshake then.
-  if (cameInClear(raw)) return { source: known.source, serverName: known.serverName, suiteId: known.suiteId }
-  return known.certificate && outdated.has(raw.socket) ? { ...known, certificate: 'refused' } : known
-}
 
 function read(socket: Socket): Connection {
   const source = sourceOf(socket, frontOf(socket))

@@ -31,10 +31,12 @@ export interface ServerOptions {
   readonly tls?: TlsOptions | undefined
   /** Told of what never became a request. */
   readonly onRefused?: (code: FaultCode, requestId: string, status: number) => void
+  /** Told when the server begins to stop: idle connections are closed after a moment of so many ms. */
+  readonly onStopping?: (lingerMs: number) => void
 }
 
 /** One Fastify server, with the framing limits that every role has. Every refusal is problem+json with a request id. */
-export function createServer({ log, limits, tls, onRefused }: ServerOptions): FastifyInstance {
+export function createServer({ log, limits, tls, onRefused, onStopping }: ServerOptions): FastifyInstance {
   const framing = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,
@@ -101,7 +103,7 @@ export function createServer({ log, limits, tls, onRefused }: ServerOptions): Fa
   server.addHook('onRequest', async ({ raw }) => checkFraming(raw))
   // A peer that stops reading its answer is cut off; the timer is the connection's, and each octet that goes resets it.
   server.addHook('onSend', async (_request, reply) => void reply.raw.setTimeout(limits.requestTimeoutMs))
-  boundStop(server)
+  boundStop(server, undefined, onStopping)
   return server
 }
 
@@ -148,7 +150,11 @@ const NOBODY_THERE = /^(?:ECONNRESET$|ERR_SSL_|ERR_TLS_)/
  * and connections that wait for a request are closed; what is in flight finishes, or is cut off when the grace is over.
  * The moment is for requests that were sent before their client could know.
  */
-export function boundStop(server: FastifyInstance, graceMs: () => number = () => STOP_GRACE_MS): void {
+export function boundStop(
+  server: FastifyInstance,
+  graceMs: () => number = () => STOP_GRACE_MS,
+  onStopping: ServerOptions['onStopping'] = undefined,
+): void {
   const open = new Set<Socket>()
   let isStopping = false
   // Before TLS, if there is any: who never finishes a handshake holds up nobody either. Not before it listens, since
@@ -164,6 +170,7 @@ export function boundStop(server: FastifyInstance, graceMs: () => number = () =>
   })
   server.addHook('preClose', async () => {
     isStopping = true
+    onStopping?.(STOP_LINGER_MS)
     // Node ends its own timers when a server closes: from then on nobody else would cut off a client.
     const cut = setTimeout(() => {
       for (const socket of open) socket.destroy()

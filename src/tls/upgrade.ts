@@ -56,6 +56,12 @@ export const cameInClear = (request: IncomingMessage): boolean => inClear.has(re
 
 const inClear = new WeakSet<IncomingMessage>()
 
+/** Whether the first request of a connection is one that came in clear and was put back before it. */
+export const expectsReplay = (socket: Socket): boolean => beforeReplay.has(socket)
+
+/** Connections whose first request is still to come in. */
+const beforeReplay = new WeakSet<object>()
+
 /** What `onRefused` is told of a handshake that somebody else was led to: with 101, the sign of an attack. */
 export const SPLICED = 'a handshake of a client that did not upgrade'
 
@@ -218,8 +224,6 @@ class Handover {
   readonly #options: UpgradeOptions
   /** By both ends of the connection: that is what its TLS socket has in common with it. */
   readonly #waiting = new Map<string, (socket: TLSSocket) => void>()
-  /** Connections whose first request is still to come in. */
-  readonly #beforeReplay = new WeakSet<object>()
 
   constructor(tlsServer: HttpsServer, options: UpgradeOptions) {
     this.#tlsServer = tlsServer
@@ -255,7 +259,7 @@ class Handover {
         socket.destroy()
         return
       }
-      this.#beforeReplay.add(socket)
+      beforeReplay.add(socket)
       socket.unshift(replay)
     }
     this.#waiting.set(ends, arrive)
@@ -278,7 +282,7 @@ class Handover {
   }
 
   readonly #replayed = (request: IncomingMessage): void => {
-    if (this.#beforeReplay.delete(request.socket)) inClear.add(request)
+    if (beforeReplay.delete(request.socket)) inClear.add(request)
   }
 }
 

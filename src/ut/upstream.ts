@@ -38,6 +38,22 @@ export interface CheckedHeaders {
   readonly [FORWARDING]: Forwarding
 }
 
+/** A message that may be sent, taken apart. */
+export interface CheckedMessage {
+  readonly grant: Grant
+  readonly path: string
+  readonly headers: OutgoingHeaders
+  readonly body: Uint8Array | undefined
+}
+
+/** What exactly is sent for a forwarding. @throws TypeError for what nobody granted or prepared */
+export function checkedMessage({ grant, headers, body }: Forwarding): CheckedMessage {
+  if (!isGrant(grant)) throw new TypeError('forwarding without a grant')
+  const path = preparedTarget(headers, grant)
+  if (path === undefined) throw new TypeError('forwarding of what nobody prepared')
+  return { grant, path, headers, body }
+}
+
 type Answer = (error: Error | null, data?: Dispatcher.ResponseData) => void
 
 /**
@@ -66,12 +82,11 @@ export function upstreams(list: readonly Upstream[]) {
   return {
     request({ headers }: { readonly headers?: unknown }, answer: Answer): void {
       const forwarding = (headers as Partial<CheckedHeaders> | undefined)?.[FORWARDING]
-      if (!forwarding || !isGrant(forwarding.grant)) throw new TypeError('forwarding without a grant')
-      const to = pools.get(forwarding.grant.appServer)
-      if (!to) throw new TypeError(`no application server ${forwarding.grant.appServer}`)
-      const { grant, headers: prepared, body, onAnswer } = forwarding
-      const path = preparedTarget(prepared, grant)
-      if (path === undefined) throw new TypeError('forwarding of what nobody prepared')
+      if (!forwarding) throw new TypeError('forwarding without a grant')
+      const { grant, path, headers: prepared, body } = checkedMessage(forwarding)
+      const { onAnswer } = forwarding
+      const to = pools.get(grant.appServer)
+      if (!to) throw new TypeError(`no application server ${grant.appServer}`)
       // The pool's own timers start once a connection is free: without this one, a server that hangs makes a queue.
       // A request in that queue hears of its abort only when its turn comes, so the answer does not wait for it.
       const patience = new AbortController()

@@ -494,6 +494,12 @@ export const apSchema = given(
       'YAML file with subscribers who come by certificate or password, read again when it changes; empty: none.',
       '',
     ),
+    httpFront: oneOf(
+      'HTTP front',
+      'Who reads requests within our own TLS: strict takes what a narrow grammar matches and leaves the rest to fastify.',
+      ['strict', 'fastify'],
+      'strict',
+    ),
     tlsUpgrade: Type.Optional(tlsUpgrade),
     front: Type.Optional(front),
     insecurePlainUa: Type.Optional(plainUa),

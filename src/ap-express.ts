@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto'
+import { type OwnAnswer, SERVER_TOKENS, type Stages } from './ap-stages.ts'
+import { GbaError } from './errors.ts'
+import type { AnswerHead, AnswerSink, Call, Client } from './http/client.ts'
+import type { Exchange } from './http/front.ts'
+import type { RequestHead } from './http/request-head.ts'
+import type { Logger } from './observe/log.ts'
+import type { ApRequest, Connection, Passage } from './passage.ts'
+import { headTextOf, returnedFields } from './ut/headers.ts'
+import { checkedMessage } from './ut/upstream.ts'
+
+export interface ExpressOptions {
+  readonly stages: Stages
+  readonly connectionOf: (exchange: Exchange) => Connection
+  /** By name of the application server. */
+  readonly clients: ReadonlyMap<string, Client>
+  readonly log: Pick<Logger, 'error'>
+}
+
+/**
+ * What the lane takes of what the front reads: proofs that cover bodies go the general road, which holds bodies whole, and
+ * so does what most clients never send.
+ */
+export function expressTakes({ method, target, contentLength, authorization }: RequestHead): boolean {
+  if (contentLength > EXPRESS_BODY_BYTES || (method === 'DELETE' && contentLength > 0)) return false
+  if (target.includes('%') && !isDecodable(target)) return false
+  return !authorization.some((line) => /auth-int/i.test(line))
+}
+
+/** Fastify has its own word for what is not. */
+function isDecodable(target: string): boolean {
+  try {
+    decodeURIComponent(target)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Larger bodies are better streamed in than held beside what belongs to the next request. */
+export const EXPRESS_BODY_BYTES = 65_536
+
+/**
+ * The express lane: the common request, read by the strict front and sent by a lean client. The stages are those of the
+ * general road, and so is what is checked on the way out; only the carrying differs.
+ */
+export function expressLane(options: ExpressOptions): (exchange: Exchange) => void {
+  return (exchange) => void new Carriage(options, exchange).go()
+}
+
+/** One exchange on its way through the stages, to the application server and back. */
+class Carriage implements AnswerSink {
+  readonly #options: ExpressOptions
+  readonly #exchange: Exchange
+  readonly #passage: Passage
+  #call: Call | undefined
+  /** An answer of which the body is still to come. */
+  #announced: { status: number; fields: string; contentLength: number | undefined } | undefined
+
+  constructor(options: ExpressOptions, exchange: Exchange) {
+    this.#options = options
+    this.#exchange = exchange
+    this.#passage = { request: readRequest(exchange) }
+  }
+
+  async go(): Promise<void> {
+    const { stages, connectionOf } = this.#options
+    const passage = this.#passage
+    try {
+      await stages.enter(passage, connectionOf(this.#exchange))
+      const body = this.#exchange.head.contentLength === 0 ? undefined : await this.#body()
+      const answer = await stages.prepare(passage, body)
+      if (answer) this.#own(answer, false)
+      else this.#forward()
+    } catch (error) {
+      await this.#refuse(error)
+    }
+  }
+
+  onAnswer(head: AnswerHead, whole: Buffer | undefined): void {
+    try {
+      this.#answer(head, whole)
+    } catch (error) {
+      this.#call?.abort()
+      if (this.#exchange.hasBegun) this.#exchange.cut()
+      else void this.#refuse(error)
+    }
+  }
+
+  #answer(head: AnswerHead, whole: Buffer | undefined): void {
+    const { status } = head
+    this.#passage.forwarding?.onAnswer?.(status)
+    // Deviation: handsets take any 401 as "bootstrap anew", so an AS that asks for credentials must not be passed on.
+    if (status === 401 || status === 407) {
+      this.#call?.abort()
+      void this.#refuse(new GbaError('UT_AS_WANTS_CREDENTIALS', `the application server answered ${status}`))
+      return
+    }
+    const proof = this.#passage.authenticated?.authenticationInfo(NO_BODY)
+    const fields = fieldsText(returnedFields(head.rawHeaders), head.isBodyless ? head.contentLength : undefined, proof)
+    if (whole) {
+      this.#exchange.send(status, fields, head.isBodyless ? undefined : whole)
+      return
+    }
+    const exchange = this.#exchange
+    if (exchange.isGone) {
+      this.#call?.abort()
+      return
+    }
+    exchange.onDrain = () => this.#call?.resume()
+    exchange.onGone = () => this.#call?.abort()
+    this.#announced = { status, fields, contentLength: head.contentLength }
+  }
+
+  onData(piece: Buffer): boolean {
+    this.#begin()
+    return this.#exchange.write(piece)
+  }
+
+  onEnd(): void {
+    this.#begin()
+    this.#exchange.end()
+  }
+
+  onFailed(error: GbaError): void {
+    if (this.#exchange.hasBegun) this.#exchange.cut()
+    else void this.#refuse(error)
+  }
+
+  /** Not before the first octet of the body: until then a server that fails can still be told of as one. */
+  #begin(): void {
+    const announced = this.#announced
+    if (!announced) return
+    this.#announced = undefined
+    this.#exchange.begin(announced.status, announced.fields, announced.contentLength)
+  }
+
+  #body(): Promise<Buffer | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#exchange.body(resolve, () => reject(new GbaError('UT_REQUEST_TIMEOUT', 'the body took too long')))
+    })
+  }
+
+  #forward(): void {
+    const { forwarding } = this.#passage
+    if (!forwarding) throw new TypeError('a request that nobody permitted')
+    const { grant, path, headers, body } = checkedMessage(forwarding)
+    const client = this.#options.clients.get(grant.appServer)
+    if (!client) throw new TypeError(`no application server ${grant.appServer}`)
+    this.#call = client.request({ method: grant.method, head: headTextOf(grant.method, path, headers), body }, this)
+  }
+
+  async #refuse(error: unknown): Promise<void> {
+    try {
+      const answer = await this.#options.stages.refuse(error, this.#passage)
+      this.#own(answer, answer.headers.connection === 'close')
+    } catch (err) {
+      this.#options.log.error({ err, requestId: this.#passage.request.id }, 'ut.failed')
+      this.#exchange.cut()
+    }
+  }
+
+  #own({ status, headers, body }: OwnAnswer, isLast: boolean): void {
+    const { connection: _, ...told } = headers
+    let fields = SERVER_LINE
+    for (const [name, value] of Object.entries(told)) {
+      for (const line of [value].flat()) fields += `${name}: ${line}\r\n`
+    }
+    this.#exchange.send(status, fields, status === 304 ? undefined : body, isLast)
+  }
+}
+
+const NO_BODY = new Uint8Array()
+
+const SERVER_LINE = `server: ${SERVER_TOKENS}\r\n`
+
+/** @param toldLength  of a body that is not there */
+function fieldsText(returned: readonly string[], toldLength: number | undefined, proof: string | undefined): string {
+  let fields = SERVER_LINE
+  for (let i = 0; i + 1 < returned.length; i += 2) fields += `${returned[i]}: ${returned[i + 1]}\r\n`
+  if (toldLength !== undefined) fields += `content-length: ${toldLength}\r\n`
+  return proof === undefined ? fields : `${fields}authentication-info: ${proof}\r\n`
+}
+
+function readRequest({ head, socket }: Exchange): ApRequest {
+  const { method, target, rawHeaders, host, authorization, intendedIdentity, userAgent = '', contentLength } = head
+  return {
+    id: randomUUID(),
+    method,
+    target,
+    rawHeaders,
+    host: [host],
+    authorization,
+    intendedIdentity,
+    userAgent,
+    announcesBody: contentLength > 0,
+    peer: socket.remoteAddress ?? '',
+  }
+}
