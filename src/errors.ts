@@ -77,6 +77,7 @@ export const FAULTS = {
   UT_AS_UNREACHABLE: { by: 'peer', ut: 502, ub: null, zn: null },
   UT_AS_TIMEOUT: { by: 'peer', ut: 504, ub: null, zn: null },
   UT_AS_ANSWER_INVALID: { by: 'peer', ut: 502, ub: null, zn: null },
+  UT_AS_OVERLOADED: { by: 'peer', ut: 503, ub: null, zn: null },
   UT_AS_WANTS_CREDENTIALS: { by: 'peer', ut: 403, ub: null, zn: null },
   UT_ANSWER_TOO_LARGE: { by: 'peer', ut: 502, ub: null, zn: null },
   // ours

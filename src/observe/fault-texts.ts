@@ -327,6 +327,11 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     clause: 'RFC 9110 §15.6.3',
     advice: 'Look at the server, and whether its url is its HTTP port.',
   },
+  UT_AS_OVERLOADED: {
+    happened: 'As many requests wait for a connection to the application server as may, and this would be one more.',
+    clause: 'RFC 9110 §15.6.4',
+    advice: 'Look at the server, which is slower than its requests come; raise its connections if it could take more.',
+  },
   UT_AS_WANTS_CREDENTIALS: {
     happened: 'The application server asked for credentials; a 401 would make handsets bootstrap, so the UE gets 403.',
     clause: TS24109('7.2'),

@@ -24,7 +24,7 @@ const OWN = `/resource-lists/users/${impuOf('alice')}/index`
 const INPUT = 'e2e/bad-input.test.ts'
 const PEERS = 'e2e/failing-peers.test.ts'
 const DOORS = 'e2e/doors.test.ts'
-const PROVOKED_IN: Readonly<Record<FaultCode, `e2e/${string}.test.ts` | 'here'>> = {
+const PROVOKED_IN: Readonly<Record<FaultCode, `${'e2e' | 'http'}/${string}.test.ts` | 'here'>> = {
   UB_REQUEST_MALFORMED: 'e2e/bad-bootstrapping.test.ts',
   UB_TMPI_UNKNOWN: 'e2e/bad-bootstrapping.test.ts',
   UB_RESPONSE_WRONG: 'e2e/bootstrapping.test.ts',
@@ -85,6 +85,7 @@ const PROVOKED_IN: Readonly<Record<FaultCode, `e2e/${string}.test.ts` | 'here'>>
   UT_AS_UNREACHABLE: PEERS,
   UT_AS_TIMEOUT: PEERS,
   UT_AS_ANSWER_INVALID: PEERS,
+  UT_AS_OVERLOADED: 'http/client-pool.test.ts',
   UT_AS_WANTS_CREDENTIALS: PEERS,
   UT_ANSWER_TOO_LARGE: PEERS,
   INTERNAL: 'here',

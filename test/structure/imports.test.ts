@@ -55,7 +55,7 @@ function withoutComments(source: string): string {
   return source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
 }
 
-const SERVER_FOLDERS = ['ub', 'zh', 'zn', 'ua', 'ut', 'hss', 'as', 'tls', 'observe', 'store']
+const SERVER_FOLDERS = ['ub', 'zh', 'zn', 'ua', 'ut', 'hss', 'as', 'tls', 'http', 'observe', 'store']
 
 /** main -> cli -> {app, lab} -> the app's parts -> interface folders -> config -> core -> errors */
 const LAYERS: readonly (readonly string[])[] = [
@@ -203,6 +203,7 @@ describe('what is pure', () => {
     ...files.filter((file) => unitOf(file) === 'core'),
     ...['bootstrap', 'limits'].map((name) => `ub/${name}.ts`),
     'store/gcra.ts',
+    ...['answer-head', 'answer-reader', 'chunked'].map((name) => `http/${name}.ts`),
     ...[
       'addressed-naf',
       'authenticate',
