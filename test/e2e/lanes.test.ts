@@ -300,4 +300,5 @@ const withoutIds = (head: string, { at }: HandUe) =>
     .replaceAll(String(at.port), 'PORT')
     .replace(/127\.0\.0\.1:\d+/g, 'AS')
     .split('\r\n')
+    .filter((line) => line !== 'connection: keep-alive')
     .sort()

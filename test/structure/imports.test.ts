@@ -203,7 +203,7 @@ describe('what is pure', () => {
     ...files.filter((file) => unitOf(file) === 'core'),
     ...['bootstrap', 'limits'].map((name) => `ub/${name}.ts`),
     'store/gcra.ts',
-    ...['answer-head', 'answer-reader', 'chunked'].map((name) => `http/${name}.ts`),
+    ...['answer-head', 'answer-reader', 'chunked', 'header-kinds', 'request-head'].map((name) => `http/${name}.ts`),
     ...[
       'addressed-naf',
       'authenticate',
