@@ -150,9 +150,12 @@ function asGbaError(error: Error): GbaError {
   if (error instanceof GbaError) return error
   const code = codeOf(error)
   if (TOO_LATE.has(code)) return new GbaError('UT_AS_TIMEOUT', code, { cause: error })
-  const invalid = isOfParser(error) || INVALID.has(code)
+  const invalid = isOfParser(error) || INVALID.has(code) || error.message === SWITCHED
   return new GbaError(invalid ? 'UT_AS_ANSWER_INVALID' : 'UT_AS_UNREACHABLE', code || error.message, { cause: error })
 }
+
+/** What undici calls a switch of protocols that nobody asked for. */
+const SWITCHED = 'bad upgrade'
 
 const codeOf = (error: Error): string => ('code' in error ? String(error.code) : '')
 

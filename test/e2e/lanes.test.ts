@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { impuOf, LAB_NAF } from '../../src/lab.ts'
 import { apOf, type HandRequest, type HandUe, handUe } from '../support/hand-ue.ts'
 import { type TestLab, testLab } from '../support/lab.ts'
@@ -74,7 +75,7 @@ const TARGETS = [
 const ANSWERS: readonly (readonly [name: string, script: Script])[] = [
   ['201 without a body', says('HTTP/1.1 201 Created\r\nETag: "2"\r\nContent-Length: 0')],
   ['204', says('HTTP/1.1 204 No Content\r\nETag: "2"')],
-  ['304', says('HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nContent-Length: 8')],
+  ['304', says('HTTP/1.1 304 Not Modified\r\nETag: "1"')],
   ['401', says('HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\nContent-Length: 2', 'no')],
   ['404', says('HTTP/1.1 404 Not Found\r\nContent-Length: 2', 'no')],
   ['407', says('HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0')],
@@ -246,6 +247,8 @@ describe('the two lanes', () => {
         const arrived = as.arrived
           .slice(from.arrived)
           .map(({ head, body }) => [withoutIds(head, ue), body.toString('latin1')])
+          // Where a kept connection ends without an answer, the lane asks anew what may be asked twice.
+          .filter((request, i, all) => method === 'PUT' || i === 0 || !isDeepStrictEqual(request, all[i - 1]))
         seen.push({ answer, arrived, decided })
       }
       assert.deepEqual(seen[0], seen[1])
@@ -300,5 +303,5 @@ const withoutIds = (head: string, { at }: HandUe) =>
     .replaceAll(String(at.port), 'PORT')
     .replace(/127\.0\.0\.1:\d+/g, 'AS')
     .split('\r\n')
-    .filter((line) => line !== 'connection: keep-alive')
+    .filter((line) => !/^connection: (?:keep-alive|close)$/.test(line))
     .sort()
