@@ -25,8 +25,7 @@ const MAX_PARAMS = 32
  * @see RFC 9110 clause 11.4
  */
 export function parseCredentials(text: string, scheme: string): AuthParams | undefined {
-  const start = scheme.length + 1
-  return text.slice(0, start).toLowerCase() === `${scheme} ` ? parseParams(text, start) : undefined
+  return isOfScheme(text, scheme) ? parseParams(text, scheme.length + 1) : undefined
 }
 
 /**
@@ -36,13 +35,39 @@ export function parseCredentials(text: string, scheme: string): AuthParams | und
 export function parseParams(text: string, start = 0): AuthParams | undefined {
   if (text.length > MAX_HEADER_LENGTH) return undefined
   const params = new Map<string, AuthParam>()
-  let at = endOf(LIST_START, text, start)
-  while (at !== undefined && at < text.length) {
-    at = takeParam(text, at, params)
-    if (at !== undefined) at = endOf(ELEMENT_END, text, at)
-  }
-  return at === undefined || params.size === 0 ? undefined : params
+  const isWhole = eachParam(text, start, (name, param) => {
+    if (params.has(name)) return false
+    params.set(name, param)
+    return true
+  })
+  return isWhole ? params : undefined
 }
+
+/**
+ * Reads a list of at least one parameter, and hands each over as it comes; `parseParams` without the map.
+ * @param start  where the list begins: behind the scheme
+ * @param take   gets the name in lower case; false: the list is refused, as one with a repeated name has to be
+ * @returns whether the whole text was such a list, within the limits, and all of it was taken
+ * @see RFC 9110 clause 11.6.3
+ */
+export function eachParam(text: string, start: number, take: (name: string, param: AuthParam) => boolean): boolean {
+  if (text.length > MAX_HEADER_LENGTH) return false
+  let at: number | undefined = skip(text, start, BLANK | COMMA)
+  let count = 0
+  while (at !== undefined && at < text.length) {
+    const param = paramAt(text, at)
+    if (!param || count === MAX_PARAMS || !take(param.name, param)) return false
+    count++
+    at = endOfElement(text, param.end)
+  }
+  return at !== undefined && count > 0
+}
+
+/** Whether credentials are of a scheme, which is in lower case: then its parameters begin one behind its length. */
+export const isOfScheme = (text: string, scheme: string): boolean =>
+  text.length > scheme.length &&
+  text.charCodeAt(scheme.length) === SPACE &&
+  text.slice(0, scheme.length).toLowerCase() === scheme
 
 /**
  * Reads the challenges of one WWW-Authenticate value; a token68 is read over.
@@ -52,7 +77,7 @@ export function parseParams(text: string, start = 0): AuthParams | undefined {
 export function parseChallengeList(text: string): AuthChallenge[] | undefined {
   if (text.length > MAX_HEADER_LENGTH) return undefined
   const challenges: { scheme: string; params: Map<string, AuthParam> }[] = []
-  let at = endOf(LIST_START, text, 0)
+  let at: number | undefined = skip(text, 0, BLANK | COMMA)
   while (at !== undefined && at < text.length) {
     const current = challenges.at(-1)
     let end = current && takeParam(text, at, current.params)
@@ -64,7 +89,7 @@ export function parseChallengeList(text: string): AuthChallenge[] | undefined {
       at = SCHEME.lastIndex
       end = endOf(TOKEN68, text, at) ?? takeParam(text, at, params) ?? at
     }
-    at = endOf(ELEMENT_END, text, end)
+    at = endOfElement(text, end)
   }
   return at === undefined ? undefined : challenges
 }
@@ -77,6 +102,7 @@ export function parseChallengeList(text: string): AuthChallenge[] | undefined {
  */
 export function quotedParam(name: string, value: string | undefined): string | undefined {
   if (value === undefined) return undefined
+  if (PLAIN.test(value)) return `${name}="${value}"`
   if (!/^[ -~]*$/.test(value)) throw new RangeError(`${name} is not printable ASCII`)
   return `${name}="${value.replace(/["\\]/g, '\\$&')}"`
 }
@@ -93,24 +119,92 @@ export function tokenParam(name: string, value: string | undefined): string | un
   return `${name}=${value}`
 }
 
-// Sticky, and the alternatives of each begin with different characters: linear in the length of the header.
-const LIST_START = /[ \t,]*/y
-const ELEMENT_END = /[ \t]*(?:$|,[ \t,]*)/y
+// Sticky, and each character fits one place alone: linear in the length of the header.
 const SCHEME = /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)(?: +|(?=[ \t]*(?:,|$)))/y
 const TOKEN68 = /[-._~+/0-9A-Za-z]+=*(?=[ \t]*(?:,|$))/y
-const PARAM =
-  /([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*=[ \t]*(?:([!#$%&'*+\-.^_`|~0-9A-Za-z]+)|"([ !#-[\]-~]*(?:\\[ -~][ !#-[\]-~]*)*)")/y
 
 /** @returns where the parameter ends; undefined when there is none, or it is there already, or they are too many */
 function takeParam(text: string, at: number, params: Map<string, AuthParam>): number | undefined {
-  const [, name, token, quoted] = exec(PARAM, text, at) ?? []
-  const key = name?.toLowerCase()
-  if (key === undefined || params.has(key) || params.size === MAX_PARAMS) return undefined
-  if (token !== undefined) params.set(key, { value: token, quoted: false })
-  if (quoted !== undefined)
-    params.set(key, { value: quoted.includes('\\') ? quoted.replace(/\\(.)/g, '$1') : quoted, quoted: true })
-  return PARAM.lastIndex
+  const param = paramAt(text, at)
+  if (!param || params.has(param.name) || params.size === MAX_PARAMS) return undefined
+  params.set(param.name, param)
+  return param.end
 }
+
+/** A parameter, and where it was found. */
+interface FoundParam extends AuthParam {
+  /** In lower case. */
+  readonly name: string
+  readonly end: number
+}
+
+/**
+ * `name=token` or `name="quoted"`, blanks around the sign. By hand, octet by octet: what an expression with groups finds
+ * costs several times as much, and there are a dozen of them in each request.
+ */
+function paramAt(text: string, at: number): FoundParam | undefined {
+  const nameEnd = skip(text, at, TOKEN)
+  const sign = skip(text, nameEnd, BLANK)
+  if (nameEnd === at || text.charCodeAt(sign) !== EQUALS) return undefined
+  const name = lowerCase(text.slice(at, nameEnd))
+  const start = skip(text, sign + 1, BLANK)
+  if (text.charCodeAt(start) !== QUOTE) {
+    const end = skip(text, start, TOKEN)
+    return end === start ? undefined : { name, value: text.slice(start, end), quoted: false, end }
+  }
+  let escaped = false
+  let end = skip(text, start + 1, QUOTED)
+  while (text.charCodeAt(end) === BACKSLASH) {
+    if (!isOf(text, end + 1, PRINTABLE)) return undefined
+    escaped = true
+    end = skip(text, end + 2, QUOTED)
+  }
+  if (text.charCodeAt(end) !== QUOTE) return undefined
+  const value = text.slice(start + 1, end)
+  return { name, value: escaped ? value.replace(/\\(.)/g, '$1') : value, quoted: true, end: end + 1 }
+}
+
+/** Where the next element begins, or the text ends; undefined where neither a comma nor the end follows. */
+function endOfElement(text: string, at: number): number | undefined {
+  const end = skip(text, at, BLANK)
+  if (end === text.length) return end
+  return text.charCodeAt(end) === COMMA_SIGN ? skip(text, end + 1, BLANK | COMMA) : undefined
+}
+
+const [SPACE, QUOTE, COMMA_SIGN, EQUALS, BACKSLASH] = [0x20, 0x22, 0x2c, 0x3d, 0x5c]
+
+/** Kinds of characters, a bit each. */
+const [TOKEN, QUOTED, PRINTABLE, BLANK, COMMA, UPPER] = [1, 2, 4, 8, 16, 32]
+
+const KINDS = Uint8Array.from({ length: 128 }, (_, code) => {
+  const character = String.fromCharCode(code)
+  return (
+    (/[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(character) ? TOKEN : 0) |
+    (/[ !#-[\]-~]/.test(character) ? QUOTED : 0) |
+    (/[ -~]/.test(character) ? PRINTABLE : 0) |
+    (/[ \t]/.test(character) ? BLANK : 0) |
+    (character === ',' ? COMMA : 0) |
+    (/[A-Z]/.test(character) ? UPPER : 0)
+  )
+})
+
+/** Behind the end is no character of any kind. */
+const isOf = (text: string, at: number, kinds: number): boolean =>
+  at < text.length && ((KINDS[text.charCodeAt(at)] ?? 0) & kinds) !== 0
+
+function skip(text: string, from: number, kinds: number): number {
+  let at = from
+  while (isOf(text, at, kinds)) at++
+  return at
+}
+
+function lowerCase(name: string): string {
+  for (let at = 0; at < name.length; at++) if (isOf(name, at, UPPER)) return name.toLowerCase()
+  return name
+}
+
+/** Printable, and nothing in it to escape. */
+const PLAIN = /^[ !#-[\]-~]*$/
 
 function exec(pattern: RegExp, text: string, at: number): RegExpExecArray | null {
   pattern.lastIndex = at

@@ -1,7 +1,9 @@
 import {
+  type AuthParam,
   type AuthParams,
+  eachParam,
+  isOfScheme,
   parseChallengeList,
-  parseCredentials,
   parseParams,
   quotedParam as quoted,
   tokenParam as token,
@@ -68,26 +70,46 @@ export interface AuthenticationInfo {
  * @see RFC 7616 clause 3.4
  */
 export function parseAuthorization(header: string): DigestCredentials | undefined {
-  const params = parseCredentials(header, 'digest')
-  if (!params || params.has('username*')) return undefined
-  const [username, realm, nonce] = [textOf(params, 'username'), textOf(params, 'realm'), textOf(params, 'nonce')]
-  const [uri, response, cnonce] = [textOf(params, 'uri'), textOf(params, 'response'), textOf(params, 'cnonce')]
+  if (!isOfScheme(header, 'digest')) return undefined
+  const known: Known = [...NOTHING_KNOWN]
+  const unknown: string[] = []
+  const isWhole = eachParam(header, 'digest '.length, (name, param) => {
+    const place = KNOWN.get(name)
+    if (place === undefined ? unknown.includes(name) : known[place] !== undefined) return false
+    if (place === undefined) unknown.push(name)
+    else known[place] = param
+    return true
+  })
+  if (!isWhole || unknown.includes('username*')) return undefined
+  // By their places in the tables below: to take the list apart by its iterator costs as much as to read it.
+  const [username, realm, nonce] = [known[0]?.value, known[1]?.value, known[2]?.value]
+  const [uri, response, cnonce] = [known[3]?.value, known[4]?.value, known[5]?.value]
+  const [opaque, auts] = [known[6]?.value, known[7]?.value]
   if (username === undefined || realm === undefined || nonce === undefined) return undefined
   if (uri === undefined || response === undefined) return undefined
 
-  const algorithm = typed(params, 'algorithm', parseAlgorithm)
-  const qop = typed(params, 'qop', parseQop)
-  const nc = typed(params, 'nc', parseNc)
-  const userhash = typed(params, 'userhash', parseBoolean)
+  const algorithm = typed(known[8], parseAlgorithm)
+  const qop = typed(known[9], parseQop)
+  const nc = typed(known[10], parseNc)
+  const userhash = typed(known[11], parseBoolean)
   if (algorithm === null || qop === null || nc === null || userhash === null) return undefined
   if (nonce !== '' || response !== '') {
     if (qop !== undefined && (nc === undefined || cnonce === undefined)) return undefined
     if (algorithm !== undefined && isSessionAlgorithm(algorithm) && cnonce === undefined) return undefined
   }
-  const [opaque, auts] = [textOf(params, 'opaque'), textOf(params, 'auts')]
-  const required = { username, realm, nonce, uri, response, userhash: userhash ?? false, quirks: quirksOf(params) }
-  return { ...required, ...present({ algorithm, qop, nc, cnonce, opaque, auts }) }
+  const quirks = quirksOf(known, nc)
+  const required = { username, realm, nonce, uri, response, userhash: userhash ?? false, quirks }
+  const credentials: Writable<DigestCredentials> = required
+  if (algorithm !== undefined) credentials.algorithm = algorithm
+  if (qop !== undefined) credentials.qop = qop
+  if (nc !== undefined) credentials.nc = nc
+  if (cnonce !== undefined) credentials.cnonce = cnonce
+  if (opaque !== undefined) credentials.opaque = opaque
+  if (auts !== undefined) credentials.auts = auts
+  return credentials
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 /**
  * Writes an Authorization header. No two credentials are written alike.
@@ -172,7 +194,7 @@ export function formatAuthenticationInfo(
 export function parseAuthenticationInfo(text: string): AuthenticationInfo | undefined {
   const params = parseParams(text)
   if (!params) return undefined
-  const [qop, nc] = [typed(params, 'qop', parseQop), typed(params, 'nc', parseNc)]
+  const [qop, nc] = [typed(params.get('qop'), parseQop), typed(params.get('nc'), parseNc)]
   if (qop === null || nc === null) return undefined
   const [rspauth, cnonce] = [textOf(params, 'rspauth'), textOf(params, 'cnonce')]
   return present({ qop, rspauth, cnonce, nc, nextnonce: textOf(params, 'nextnonce') })
@@ -180,7 +202,7 @@ export function parseAuthenticationInfo(text: string): AuthenticationInfo | unde
 
 function challengeOf(params: AuthParams): DigestChallenge | undefined {
   const [realm, nonce, opaque] = [textOf(params, 'realm'), textOf(params, 'nonce'), textOf(params, 'opaque')]
-  const [algorithm, stale] = [typed(params, 'algorithm', parseAlgorithm), typed(params, 'stale', parseBoolean)]
+  const [algorithm, stale] = [typed(params.get('algorithm'), parseAlgorithm), typed(params.get('stale'), parseBoolean)]
   const options = textOf(params, 'qop')?.split(',')
   const qop = options?.flatMap((option) => parseQop(option.trim()) ?? []) ?? []
   if (realm === undefined || nonce === undefined || algorithm === null) return undefined
@@ -191,23 +213,30 @@ function challengeOf(params: AuthParams): DigestChallenge | undefined {
 const QUOTED = ['username', 'realm', 'nonce', 'uri', 'response', 'cnonce', 'opaque', 'auts'] as const
 const TOKENS = ['algorithm', 'qop', 'nc', 'userhash'] as const
 
-/** In the order of this table, so that the same deviations always read the same. */
-function quirksOf(params: AuthParams): DigestQuirk[] {
-  const nc = textOf(params, 'nc') ?? '00000001'
-  return [
-    ...QUOTED.flatMap((name) => (params.get(name)?.quoted === false ? [`unquoted-${name}` as const] : [])),
-    ...TOKENS.flatMap((name) => (params.get(name)?.quoted === true ? [`quoted-${name}` as const] : [])),
-    ...(nc.length === 8 ? [] : ['nc-length' as const]),
-    ...(/[A-F]/.test(nc) ? ['nc-upper-case' as const] : []),
-  ]
+/** Where the parameters that mean something have their places: first those to be quoted. */
+const KNOWN: ReadonlyMap<string, number> = new Map([...QUOTED, ...TOKENS].map((name, place) => [name, place]))
+type Known = (AuthParam | undefined)[]
+const NOTHING_KNOWN: Known = [...QUOTED, ...TOKENS].map(() => undefined)
+
+/** In the order of these tables, so that the same deviations always read the same. */
+function quirksOf(known: Known, nc = '00000001'): DigestQuirk[] {
+  const quirks: DigestQuirk[] = []
+  QUOTED.forEach((name, place) => {
+    if (known[place]?.quoted === false) quirks.push(`unquoted-${name}`)
+  })
+  TOKENS.forEach((name, place) => {
+    if (known[QUOTED.length + place]?.quoted === true) quirks.push(`quoted-${name}`)
+  })
+  if (nc.length !== 8) quirks.push('nc-length')
+  if (/[A-F]/.test(nc)) quirks.push('nc-upper-case')
+  return quirks
 }
 
 const textOf = (params: AuthParams, name: string): string | undefined => params.get(name)?.value
 
 /** @returns undefined when the parameter is absent, null when its value is not of the type */
-function typed<T>(params: AuthParams, name: string, parse: (text: string) => T | undefined): T | undefined | null {
-  const text = textOf(params, name)
-  return text === undefined ? undefined : (parse(text) ?? null)
+function typed<T>(param: AuthParam | undefined, parse: (text: string) => T | undefined): T | undefined | null {
+  return param === undefined ? undefined : (parse(param.value) ?? null)
 }
 
 /** Reading: in lower case only, since the text enters the digest. */
