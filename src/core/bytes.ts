@@ -2,13 +2,14 @@
 export type EpochMs = number
 
 const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true })
 
 export const utf8 = (text: string): Uint8Array => encoder.encode(text)
 
 /** Fails on anything that is not UTF-8, overlong forms included. */
-export const fromUtf8 = (octets: Uint8Array): string => new TextDecoder('utf-8', { fatal: true }).decode(octets)
+export const fromUtf8 = (octets: Uint8Array): string => decoder.decode(octets)
 
-export const toHex = (octets: Uint8Array): string => Buffer.from(octets).toString('hex')
+export const toHex = (octets: Uint8Array): string => viewOf(octets).toString('hex')
 
 /** @throws RangeError unless the text is an even number of hex digits (and `length` octets, where given) */
 export function fromHex(text: string, length?: number): Uint8Array {
@@ -17,7 +18,9 @@ export function fromHex(text: string, length?: number): Uint8Array {
   return length === undefined ? octets : octetsOf('hex value', octets, length)
 }
 
-export const toBase64 = (octets: Uint8Array): string => Buffer.from(octets).toString('base64')
+export const toBase64 = (octets: Uint8Array): string => viewOf(octets).toString('base64')
+
+const viewOf = ({ buffer, byteOffset, length }: Uint8Array): Buffer => Buffer.from(buffer, byteOffset, length)
 
 /** The octets of a canonical base64 text (RFC 4648 §4, padded), or undefined: what re-encodes differently is refused. */
 export function fromBase64(text: string): Uint8Array | undefined {
@@ -26,7 +29,9 @@ export function fromBase64(text: string): Uint8Array | undefined {
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let length = 0
+  for (const part of parts) length += part.length
+  const out = new Uint8Array(length)
   let at = 0
   for (const part of parts) {
     out.set(part, at)
@@ -43,5 +48,7 @@ export function octetsOf(name: string, value: Uint8Array, length: number): Uint8
 
 export function xor(a: Uint8Array, b: Uint8Array): Uint8Array {
   if (a.length !== b.length) throw new RangeError('xor of unequal lengths')
-  return a.map((octet, i) => octet ^ (b[i] ?? 0))
+  const out = new Uint8Array(a.length)
+  for (let i = 0; i < out.length; i++) out[i] = (a[i] ?? 0) ^ (b[i] ?? 0)
+  return out
 }

@@ -66,11 +66,20 @@ export function computeHa1(
   password: Uint8Array,
   session?: { readonly nonce: string; readonly cnonce: string },
 ): string {
-  const ha1 = h(algorithm, concat(utf8(`${username}:${realm}:`), password))
+  const ha1 = userHa1(algorithm, username, realm, password)
   if (!isSessionAlgorithm(algorithm)) return ha1
   if (!session) throw new RangeError(`${algorithm} needs nonce and cnonce`)
   return sessionHa1(algorithm, ha1, session)
 }
+
+/**
+ * H(username:realm:password): HA1 itself, and for a -sess algorithm the part of it that is the same in all sessions.
+ * @param password  as in `computeHa1`
+ * @returns lower-case hex
+ * @see RFC 7616 clause 3.4.2
+ */
+export const userHa1 = (algorithm: DigestAlgorithm, username: string, realm: string, password: Uint8Array): string =>
+  h(algorithm, concat(utf8(`${username}:${realm}:`), password))
 
 /**
  * HA1 of a session, from the one that stands for the password: what a server computes that keeps no password.
@@ -115,9 +124,25 @@ export function computeResponse(input: DigestInput): string {
  * @see RFC 7616 clause 3.4.1
  */
 export function responseEquals(a: string, b: string): boolean {
+  const { length } = a
+  if (length !== b.length) return false
+  // What is not ASCII has more octets than characters, and room for them here.
+  const desk = length === 64 ? DESK_OF_64 : length === 32 ? DESK_OF_32 : undefined
+  if (desk && desk.left.write(a) === length && desk.right.write(b) === length) {
+    return timingSafeEqual(desk.views[0], desk.views[1])
+  }
   const [left, right] = [utf8(a), utf8(b)]
   return left.length === right.length && timingSafeEqual(left, right)
 }
+
+/** Where digests of the usual lengths are laid for comparison: new octets each time would cost more than the rest. */
+function deskOf(length: number) {
+  const [left, right] = [Buffer.alloc(3 * length), Buffer.alloc(3 * length)]
+  const views: [Buffer, Buffer] = [left.subarray(0, length), right.subarray(0, length)]
+  return { left, right, views }
+}
+
+const [DESK_OF_32, DESK_OF_64] = [deskOf(32), deskOf(64)]
 
 /**
  * The username under userhash: H(username:realm).

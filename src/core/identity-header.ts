@@ -37,8 +37,12 @@ export function parseIdentityHeader(values: readonly string[]): IntendedIdentity
  */
 export function formatIdentities(impus: readonly Impu[]): string {
   if (impus.length === 0) throw new RangeError('no identity to assert')
-  if (!impus.every((impu) => parseImpu(impu) === impu)) throw new RangeError('not a canonical identity')
-  return impus.map((impu) => `"${impu}"`).join(',')
+  let value = ''
+  for (const impu of impus) {
+    if (parseImpu(impu) !== impu) throw new RangeError('not a canonical identity')
+    value += value === '' ? `"${impu}"` : `,"${impu}"`
+  }
+  return value
 }
 
 /**

@@ -1,6 +1,6 @@
 import { fromBase64, toBase64 } from './bytes.ts'
 import { type Fqdn, parseFqdn } from './fqdn.ts'
-import { parseSipUri } from './sip-uri.ts'
+import { isCanonicalSipUri, parseSipUri } from './sip-uri.ts'
 import { parseTelUri } from './tel-uri.ts'
 
 export { type Fqdn, parseFqdn } from './fqdn.ts'
@@ -35,6 +35,7 @@ export function parseImpi(text: string): Impi | undefined {
  */
 export function parseImpu(text: string): Impu | undefined {
   if (text.length > 512 || !/^[\x21-\x7e]+$/.test(text)) return undefined
+  if (isCanonicalSipUri(text) || GLOBAL_NUMBER.test(text)) return text as Impu
   const sip = parseSipUri(text)
   if (sip) return `${sip.scheme}:${sip.user}@${sip.host}` as Impu
   const tel = parseTelUri(text)
@@ -42,6 +43,9 @@ export function parseImpu(text: string): Impu | undefined {
   const context = tel.phoneContext === undefined ? '' : `;phone-context=${tel.phoneContext}`
   return `tel:${tel.number}${context}` as Impu
 }
+
+/** Canonical as it stands. */
+const GLOBAL_NUMBER = /^tel:\+[0-9]{1,15}$/
 
 const IMSI_BASED = /^sips?:([0-9]{6,15})@ims\.mnc([0-9]{3})\.mcc([0-9]{3})\.3gppnetwork\.org$/
 
@@ -74,10 +78,15 @@ export function btidOf(rand: Uint8Array, bsfFqdn: Fqdn): Btid {
   return `${toBase64(rand)}@${bsfFqdn}` as Btid
 }
 
+/** 16 octets in canonical base64: the last character before the padding has two bits of them, and four that are zero. */
+const RAND_TEXT = /^[A-Za-z0-9+/]{21}[AQgw]==@/
+const BTID_AT = 24
+
 /** Octet-exact left of `@`, case-insensitive right of it. @returns undefined for what is not a B-TID */
 export function parseBtid(text: string): Btid | undefined {
   const at = text.indexOf('@')
-  if (at < 0 || fromBase64(text.slice(0, at))?.length !== 16) return undefined
+  if (at !== BTID_AT || !RAND_TEXT.test(text)) return undefined
   const domain = parseFqdn(text.slice(at + 1))
-  return domain && (`${text.slice(0, at)}@${domain}` as Btid)
+  if (domain === undefined) return undefined
+  return (text.endsWith(domain) ? text : `${text.slice(0, at)}@${domain}`) as Btid
 }

@@ -25,6 +25,17 @@ export function parseSipUri(text: string): SipUri | undefined {
   return { scheme: scheme.toLowerCase() === 'sips' ? 'sips' : 'sip', user, host }
 }
 
+/**
+ * Whether a text is a SIP or SIPS URI that reads as itself: nothing in it is escaped, in another letter case than the
+ * canonical one, or would be dropped. False tells nothing.
+ * @see RFC 3261 clause 19.1.1
+ */
+export function isCanonicalSipUri(text: string): boolean {
+  const at = text.indexOf('@')
+  return CANONICAL_START.test(text) && parseFqdn(text.slice(at + 1)) === text.slice(at + 1)
+}
+
+const CANONICAL_START = /^sips?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]+@/
 const UNRESERVED = String.raw`A-Za-z0-9\-_.!~*'()`
 const ESCAPE = '%[0-9A-Fa-f]{2}'
 const PARAMETER = String.raw`(?:[${UNRESERVED}\[\]/:&+$]|${ESCAPE})+`
