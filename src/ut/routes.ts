@@ -14,14 +14,15 @@ export interface RouteMatch {
  * @throws GbaError UT_ROUTE_UNKNOWN
  */
 export function selectRoute<Route extends RouteMatch>(routes: readonly Route[], nafFqdn: Fqdn, target: string): Route {
-  const route = routes.find(
-    ({ host, pathPrefix }) => (host === undefined || host === nafFqdn) && startsWith(target, pathPrefix),
-  )
-  if (!route) throw new GbaError('UT_ROUTE_UNKNOWN', 'no route is configured for this host and path')
-  return route
+  for (const route of routes) {
+    const { host, pathPrefix } = route
+    if ((host === undefined || host === nafFqdn) && startsWith(target, pathPrefix)) return route
+  }
+  throw new GbaError('UT_ROUTE_UNKNOWN', 'no route is configured for this host and path')
 }
 
 function startsWith(target: string, prefix: string): boolean {
-  const whole = prefix.endsWith('/') ? prefix : `${prefix}/`
-  return target.startsWith(whole) || target === prefix || target.startsWith(`${prefix}?`)
+  if (!target.startsWith(prefix)) return false
+  const next = target[prefix.length]
+  return prefix.endsWith('/') || next === undefined || next === '/' || next === '?'
 }

@@ -18,11 +18,11 @@ const MAX_TARGET = 8192
  */
 export function requireUnambiguous(target: string): { readonly path: string; readonly query?: string } {
   if (target.length > MAX_TARGET) ambiguous('target too long')
+  if (PLAIN_PATH.test(target)) return { path: target }
   const mark = target.indexOf('?')
   const path = mark < 0 ? target : target.slice(0, mark)
   if (!PATH.test(path)) ambiguous('not a path of RFC 3986 characters')
-  const segments = path.split('/').slice(1)
-  for (const segment of segments) decodeSegment(segment)
+  for (const segment of path.split('/').slice(1)) decodeSegment(segment)
   if (mark < 0) return { path }
   const query = target.slice(mark + 1)
   if (!QUERY.test(query) || ESCAPED_CONTROL.test(query)) ambiguous('not a query of RFC 3986 characters')
@@ -35,6 +35,7 @@ export function requireUnambiguous(target: string): { readonly path: string; rea
  * @throws GbaError UT_TARGET_AMBIGUOUS when there is more than one
  */
 export function decodeSegment(segment: string): string {
+  if (PLAIN_SEGMENT.test(segment)) return segment
   if (REFUSED_ESCAPE.test(segment)) ambiguous('escaped letter, digit, dot, slash, backslash, percent sign or control')
   const text = decodeUtf8(segment)
   if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text)) ambiguous('control or invisible character')
@@ -54,6 +55,11 @@ export function ambiguous(detail: string): never {
 
 const ESCAPE = '%[0-9A-Fa-f]{2}'
 const PCHAR = String.raw`A-Za-z0-9\-._~!$&()*+,;=:@`
+/** What most segments are: nothing to decode, no parameter, no tilde, and no dot at either end. */
+const PLAIN = String.raw`(?!\.)[A-Za-z0-9\-._!$&'()*+,=:@]+(?<!\.)`
+const PLAIN_SEGMENT = new RegExp(`^${PLAIN}$`)
+const PLAIN_PATH = new RegExp(String.raw`^(?:\/${PLAIN})+$`)
+
 const PATH = new RegExp(String.raw`^(?:\/(?:[${PCHAR}'\[\]]|${ESCAPE})+)+$`)
 const QUERY = new RegExp(`^(?:[${PCHAR}/?]|${ESCAPE})+$`)
 const ESCAPED_CONTROL = /%(?:[01]|7f)/i

@@ -39,20 +39,22 @@ export function parseXcapUri(target: string, xcapRoot = ''): XcapUri {
   if (!path.startsWith(`${root}/`)) malformed('outside the XCAP root')
   const segments = path.slice(root.length + 1).split('/')
   const split = segments.indexOf('~~')
-  const [auid = '', tree = '', ...rest] = split < 0 ? segments : segments.slice(0, split)
+  const end = split < 0 ? segments.length : split
+  const auid = end > 0 ? (segments[0] ?? '') : ''
+  const tree = end > 1 ? (segments[1] ?? '') : ''
   if (!AUID.test(auid)) refuseName(auid, 'AUID')
   if (tree !== 'users' && tree !== 'global') refuseName(tree, 'tree')
-  const [xui, documentPath] = tree === 'users' ? [readXui(rest[0]), rest.slice(1)] : [undefined, rest]
-  return Object.freeze({
-    target,
-    auid,
-    tree,
-    ...(xui !== undefined && { xui }),
-    documentSelector: [auid, tree, ...(xui === undefined ? [] : [xui]), ...readDocumentPath(documentPath)].join('/'),
-    ...(split >= 0 && { nodeSelector: readNodeSelector(segments.slice(split + 1)) }),
-    ...(query !== undefined && { query }),
-  })
+  const xui = tree === 'users' ? readXui(end > 2 ? segments[2] : undefined) : undefined
+  const start = xui === undefined ? `${auid}/${tree}` : `${auid}/${tree}/${xui}`
+  const documentSelector = start + readDocumentPath(segments, xui === undefined ? 2 : 3, end)
+  const uri: Writable<XcapUri> = { target, auid, tree, documentSelector }
+  if (xui !== undefined) uri.xui = xui
+  if (split >= 0) uri.nodeSelector = readNodeSelector(segments.slice(split + 1))
+  if (query !== undefined) uri.query = query
+  return Object.freeze(uri)
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** Names that are compared, not decoded: no escape in them is needed, and none is taken. */
 const AUID = /^(?!(?:users|global)$)[a-z0-9](?:[a-z0-9._-]{0,126}[a-z0-9])?$/i
@@ -62,6 +64,7 @@ const TREE_LIKE = /^(?:users|global)(?:;.*|[^a-z0-9]*)$/is
 const EARLY_DELIMITER = /[?#]/
 
 function plainRoot(xcapRoot: string): string {
+  if (xcapRoot === '') return ''
   const root = xcapRoot.endsWith('/') ? xcapRoot.slice(0, -1) : xcapRoot
   if (!/^(?:\/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$/.test(root)) throw new RangeError('XCAP root is not a plain path')
   return root
@@ -79,14 +82,17 @@ function readXui(segment: string | undefined): Impu {
   return parseImpu(text) ?? malformed('XUI is no SIP or tel URI')
 }
 
-function readDocumentPath(segments: readonly string[]): string[] {
-  if (segments.length === 0) malformed('no document')
-  const names = segments.map(decodeSegment)
-  for (const name of names) {
+/** @returns the names from start to end, decoded, each behind a slash */
+function readDocumentPath(segments: readonly string[], start: number, end: number): string {
+  if (start >= end) malformed('no document')
+  let path = ''
+  for (const segment of segments.slice(start, end)) {
+    const name = decodeSegment(segment)
     if (EARLY_DELIMITER.test(name)) ambiguous('query or fragment delimiter in the document path')
     if (TREE_LIKE.test(name)) ambiguous('a second tree in the document path')
+    path += `/${name}`
   }
-  return names
+  return path
 }
 
 function readNodeSelector(segments: readonly string[]): string {
