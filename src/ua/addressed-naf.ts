@@ -16,6 +16,9 @@ export function addressedNaf<Naf>(
   if (host === undefined || more.length > 0) {
     throw new GbaError('UT_REQUEST_MALFORMED', `${hosts.length} Host headers`)
   }
+  // A name that is configured is in its one form.
+  const known = nafs.get(host as Fqdn)
+  if (known !== undefined && (sni === undefined || sni === host)) return { nafFqdn: host as Fqdn, naf: known }
   const nafFqdn = parseFqdn(host.replace(/:\d{1,5}$/, ''))
   if (!nafFqdn) throw new GbaError('UA_NAF_UNKNOWN', 'Host is not a host name')
   if (sni !== undefined && parseFqdn(sni) !== nafFqdn) {

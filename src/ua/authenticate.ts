@@ -4,7 +4,7 @@ import type { UaProtocolId } from '../core/naf-id.ts'
 import type { Secret } from '../core/secret.ts'
 import type { ToleranceName } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
-import type { Bia, KeySource } from '../zn/port.ts'
+import type { Bia, Bir, KeySource } from '../zn/port.ts'
 import { type Attempt, type Authenticated, identitiesIn, proven } from './authenticated.ts'
 import { type ChallengePolicy, challengeHeaders, type GbaMethod } from './challenge.ts'
 import { keysFor } from './keys.ts'
@@ -61,81 +61,58 @@ export function authenticator(options: AuthenticatorOptions) {
       // Strict: the first identifier is the one of the specification, and no other is tried.
       const accepted = tolerances.has('ua-id-candidate') ? uaProtocolIds : uaProtocolIds.slice(0, 1)
       const candidates = inOrder(accepted, matched.get(presented.btid))
-      const [first] = candidates
+      const first = candidates[0]
       if (first === undefined) throw new RangeError('a NAF has at least one Ua security protocol identifier')
-      await biaFor(presented, first, naf.gsids)
+      const bir = birOf(presented, first, naf.gsids)
+      // What is at hand is not waited for: that would cost more than to look it up.
+      if (!cachedBia(bir)) await biaFor(bir, request.asker)
       return {
         needsBody: presented.qop === 'auth-int',
         btid: presented.btid,
         uaProtocolIds: candidates,
         async verify(body, isTooOld) {
-          const right = await firstRight(presented, candidates, naf.gsids, body)
-          return verify(presented, right, uaProtocolIds[0] ?? first, isTooOld)
+          for (const uaProtocolId of candidates) {
+            const its = uaProtocolId === first ? bir : birOf(presented, uaProtocolId, naf.gsids)
+            const right = rightOf(presented, cachedBia(its) ?? (await biaFor(its, request.asker)), uaProtocolId, body)
+            if (!right) continue
+            requireFresh(presented, right.bia, isTooOld)
+            const odd = await spendNonce(presented)
+            remember(presented.btid, uaProtocolId)
+            const isUsual = uaProtocolId === (uaProtocolIds[0] ?? first)
+            const met = together(presented.tolerances, odd, isUsual ? NOTHING : AS_CANDIDATE)
+            return authenticated(presented, right, met)
+          }
+          throw new GbaError('UA_RESPONSE_WRONG', 'no candidate key makes this response')
         },
       }
     },
   }
 
-  async function verify(
-    presented: Presented,
-    right: Right,
-    usual: UaProtocolId,
-    isTooOld: (proven: ProvenBootstrap) => boolean,
-  ): Promise<Authenticated> {
-    const { bootstrappedAt, ussList } = right.bia
-    // Before the nonce is looked at: a stale one would cost the UE a second 401 in the same transaction.
-    if (isTooOld({ bootstrappedAt, btid: presented.btid, impus: identitiesIn(ussList) })) {
-      throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
-    }
-    const odd = await spendNonce(presented)
-    remember(presented.btid, right.uaProtocolId)
-    const met: ToleranceName[] = [
-      ...presented.tolerances,
-      ...odd,
-      ...(right.uaProtocolId === usual ? [] : (['ua-id-candidate'] as const)),
-    ]
-    return authenticated(presented, right, met)
+  function cachedBia(bir: Bir): Bia | undefined {
+    const bia = keys.cached?.(bir)
+    return bia && alive(bia)
   }
 
-  async function biaFor({ btid, request, methods }: Presented, uaProtocolId: UaProtocolId, gsids: readonly number[]) {
-    const gbaUAware = methods.includes('gba-u')
-    const bia = await keys.fetch({ btid, nafFqdn: request.nafFqdn, uaProtocolId, gsids, gbaUAware }, request.asker)
+  async function biaFor(bir: Bir, asker: string | undefined): Promise<Bia> {
+    return alive(await keys.fetch(bir, asker))
+  }
+
+  function alive(bia: Bia): Bia {
     if (now() >= bia.expiresAt) throw new GbaError('UA_KEY_EXPIRED', 'the key has expired')
     return bia
-  }
-
-  async function firstRight(
-    presented: Presented,
-    candidates: readonly UaProtocolId[],
-    gsids: readonly number[],
-    body: Uint8Array,
-  ): Promise<Right> {
-    for (const uaProtocolId of candidates) {
-      const bia = await biaFor(presented, uaProtocolId, gsids)
-      for (const { method, key } of keysFor(presented.methods, bia)) {
-        if (responseIsRight(presented, key, body)) return { bia, uaProtocolId, method, key }
-      }
-    }
-    throw new GbaError('UA_RESPONSE_WRONG', 'no candidate key makes this response')
   }
 
   function authenticated(presented: Presented, right: Right, met: readonly ToleranceName[]): Authenticated {
     const { bia, uaProtocolId, method, key } = right
     const { btid, nonce, request } = presented
+    const { impi, ussList } = bia
+    const { nafFqdn } = request
     const aging = now() >= nonce.mintedAt + nonces.lifetimeMs * 0.75
-    return proven({
-      door: 'digest',
-      btid,
-      ...(bia.impi && { impi: bia.impi }),
-      ussList: bia.ussList,
-      nafFqdn: request.nafFqdn,
-      uaProtocolId,
-      method,
-      tolerances: met,
-      coversBody: presented.qop === 'auth-int',
-      authenticationInfo: (body: Uint8Array) =>
-        formatAuthenticationInfo(authenticationInfo(presented, key, body, aging ? mint(request.nafFqdn) : undefined)),
-    })
+    const coversBody = presented.qop === 'auth-int'
+    const info = (body: Uint8Array) =>
+      formatAuthenticationInfo(authenticationInfo(presented, key, body, aging ? mint(nafFqdn) : undefined))
+    const who = { door: 'digest' as const, btid, ussList, nafFqdn, uaProtocolId, method, tolerances: met, coversBody }
+    return proven(impi ? { ...who, impi, authenticationInfo: info } : { ...who, authenticationInfo: info })
   }
 
   function remember(btid: Btid, uaProtocolId: UaProtocolId): void {
@@ -159,7 +136,38 @@ interface Right {
   readonly key: Secret
 }
 
+/** The key of this answer that made the response, if one did. */
+function rightOf(presented: Presented, bia: Bia, uaProtocolId: UaProtocolId, body: Uint8Array): Right | undefined {
+  for (const { method, key } of keysFor(presented.methods, bia)) {
+    if (responseIsRight(presented, key, body)) return { bia, uaProtocolId, method, key }
+  }
+  return undefined
+}
+
+/**
+ * Before the nonce is looked at: a stale one would cost the UE a second 401 in the same transaction.
+ * @throws GbaError UA_REBOOTSTRAP_DEMANDED
+ */
+function requireFresh({ btid }: Presented, bia: Bia, isTooOld: (proven: ProvenBootstrap) => boolean): void {
+  const { bootstrappedAt, ussList } = bia
+  if (isTooOld({ bootstrappedAt, btid, impus: identitiesIn(ussList) })) {
+    throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
+  }
+}
+
+function birOf({ btid, request, methods }: Presented, uaProtocolId: UaProtocolId, gsids: readonly number[]): Bir {
+  return { btid, nafFqdn: request.nafFqdn, uaProtocolId, gsids, gbaUAware: methods.includes('gba-u') }
+}
+
+const NOTHING: readonly ToleranceName[] = []
+const AS_CANDIDATE: readonly ToleranceName[] = ['ua-id-candidate']
+
+/** Most requests deviate in nothing. */
+const together = (...lists: readonly (readonly ToleranceName[])[]): readonly ToleranceName[] =>
+  lists.every((list) => list.length === 0) ? NOTHING : lists.flat()
+
 /** The identifier that worked last time comes first, if this connection allows it at all. */
 function inOrder(ids: readonly UaProtocolId[], last: UaProtocolId | undefined): readonly UaProtocolId[] {
-  return last !== undefined && ids.includes(last) ? [last, ...ids.filter((id) => id !== last)] : ids
+  if (last === undefined || last === ids[0]) return ids
+  return ids.includes(last) ? [last, ...ids.filter((id) => id !== last)] : ids
 }

@@ -52,4 +52,5 @@ export interface Attempt {
 }
 
 /** Every public identity in these settings. */
-export const identitiesIn = (ussList: readonly Uss[]): readonly Impu[] => ussList.flatMap(({ uids }) => uids)
+export const identitiesIn = (ussList: readonly Uss[]): readonly Impu[] =>
+  ussList.length === 1 ? (ussList[0]?.uids ?? []) : ussList.flatMap(({ uids }) => uids)

@@ -41,6 +41,7 @@ export const realmOf = (method: GbaMethod, nafFqdn: Fqdn): string => `${METHODS[
  * @see 3GPP TS 24.109 clause 5.2.4 (Rel-17)
  */
 export function methodsOfRealm(realm: string, nafFqdn: Fqdn, { methods }: ChallengePolicy): readonly GbaMethod[] {
+  if (methods.length === 1 && realm === realmOf(methods[0], nafFqdn)) return methods
   const named = realm.split(';').map((part) => methods.find((method) => realmOf(method, nafFqdn) === part))
   const known = named.filter((method) => method !== undefined)
   return known.length === named.length && new Set(known).size === known.length ? known : []

@@ -10,15 +10,16 @@ import type { GbaMethod } from './challenge.ts'
  * @see 3GPP TS 29.109 Annex A (Rel-17)
  */
 export function keysFor(methods: readonly GbaMethod[], bia: Bia): { method: GbaMethod; key: Secret }[] {
-  const choices = new Set(bia.ussList.map(({ keyChoice }) => keyChoice))
-  const uiccOnly = choices.has('UICC_BASED_KEY')
-  const meOnly = choices.has('ME_BASED_KEY')
+  const { ussList, ksIntNaf, ksNaf } = bia
+  const uiccOnly = ussList.some(({ keyChoice }) => keyChoice === 'UICC_BASED_KEY')
+  const meOnly = ussList.some(({ keyChoice }) => keyChoice === 'ME_BASED_KEY')
   const digest = bia.gbaType === 'GBA_DIGEST'
-  const keys = methods.flatMap((method): { method: GbaMethod; key: Secret }[] => {
-    if (method === 'gba-u') return bia.ksIntNaf && !meOnly ? [{ method, key: bia.ksIntNaf }] : []
-    if (uiccOnly || digest !== (method === 'gba-digest')) return []
-    return [{ method, key: bia.ksNaf }]
-  })
+  const keys: { method: GbaMethod; key: Secret }[] = []
+  for (const method of methods) {
+    if (method === 'gba-u') {
+      if (ksIntNaf && !meOnly) keys.push({ method, key: ksIntNaf })
+    } else if (!uiccOnly && digest === (method === 'gba-digest')) keys.push({ method, key: ksNaf })
+  }
   if (keys.length === 0) throw new GbaError('UA_KEY_CHOICE_REFUSED', `no key for ${methods.join(', ')}`)
   return keys
 }

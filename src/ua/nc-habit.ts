@@ -1,3 +1,5 @@
+import { ownCopyOf } from '../core/memo.ts'
+import { RecentMap } from '../core/recent-map.ts'
 import type { ToleranceName } from '../core/tolerances.ts'
 
 /**
@@ -5,16 +7,15 @@ import type { ToleranceName } from '../core/tolerances.ts'
  * nothing; that a count is used once is the ledger's word.
  */
 export class NcHabit {
-  readonly #highest = new Map<string, number>()
-  readonly #maxNonces: number
+  readonly #highest: RecentMap<string, { count: number }>
 
   constructor(maxNonces: number) {
-    this.#maxNonces = maxNonces
+    this.#highest = new RecentMap(maxNonces)
   }
 
   /** The deviation of this count from 1, 2, 3, …; undefined when there is none. */
   deviation(nonce: string, nc: number): ToleranceName | undefined {
-    const highest = this.#highest.get(nonce)
+    const highest = this.#highest.get(nonce)?.count
     if (highest === undefined) return nc === 1 ? undefined : 'nc-not-reset'
     if (nc === highest + 1) return undefined
     if (nc <= highest) return 'nc-out-of-order'
@@ -23,13 +24,9 @@ export class NcHabit {
 
   /** To be told of accepted counts only. */
   accepted(nonce: string, nc: number): void {
-    const highest = Math.max(nc, this.#highest.get(nonce) ?? 0)
-    this.#highest.delete(nonce)
-    if (this.#highest.size >= this.#maxNonces) {
-      const oldest = this.#highest.keys().next().value
-      if (oldest !== undefined) this.#highest.delete(oldest)
-    }
-    this.#highest.set(nonce, highest)
+    const highest = this.#highest.get(nonce)
+    if (highest === undefined) this.#highest.set(ownCopyOf(nonce), { count: nc })
+    else if (nc > highest.count) highest.count = nc
   }
 }
 

@@ -1,12 +1,14 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { EpochMs } from '../core/bytes.ts'
-import { concat, utf8 } from '../core/bytes.ts'
+import { concat } from '../core/bytes.ts'
 import type { Fqdn } from '../core/identity.ts'
+import { ownCopyOf } from '../core/memo.ts'
 import type { Secret } from '../core/secret.ts'
 
 const TIME_OCTETS = 6
 export const NONCE_RANDOM_OCTETS = 9
 const MAC_OCTETS = 15
+const CHARACTERS = 40
 
 /**
  * Mints a nonce without keeping state: time ‖ random ‖ HMAC, under a key that all workers and hosts share, bound to one
@@ -22,20 +24,43 @@ export function mintNonce(key: Secret, nafFqdn: Fqdn, now: EpochMs, random: Uint
   return Buffer.from(concat(head, mac(key, nafFqdn, head))).toString('base64url')
 }
 
-/** When a nonce of ours was minted; undefined for a text that we did not mint for this NAF. */
+/**
+ * When a nonce of ours was minted; undefined for a text that we did not mint for this NAF. UEs use a nonce thousands of
+ * times, so those that proved to be ours are remembered, as long as the key: who wants to fill that has to fetch them.
+ */
 export function mintedAt(key: Secret, nafFqdn: Fqdn, nonce: string): EpochMs | undefined {
-  if (!/^[A-Za-z0-9_-]{40}$/.test(nonce)) return undefined
+  if (nonce.length !== CHARACTERS) return undefined
+  const ours = provenUnder(key)
+  const known = ours.get(nonce)
+  if (known !== undefined && known.nafFqdn === nafFqdn) return known.at
+  if (!/^[A-Za-z0-9_-]+$/.test(nonce)) return undefined
   const octets = Buffer.from(nonce, 'base64url')
   const head = octets.subarray(0, TIME_OCTETS + NONCE_RANDOM_OCTETS)
   if (!timingSafeEqual(octets.subarray(head.length), mac(key, nafFqdn, head))) return undefined
-  return octets.readUIntBE(0, TIME_OCTETS)
+  const at = octets.readUIntBE(0, TIME_OCTETS)
+  // Those in use are soon in it again.
+  if (ours.size >= MAX_PROVEN) ours.clear()
+  ours.set(ownCopyOf(nonce), { nafFqdn, at })
+  return at
+}
+
+type Proven = Map<string, { readonly nafFqdn: Fqdn; readonly at: EpochMs }>
+
+const proven = new WeakMap<Secret, Proven>()
+const MAX_PROVEN = 16_384
+
+/** Nonces whose MAC was verified, with the NAF that it binds them to. */
+function provenUnder(key: Secret): Proven {
+  const known = proven.get(key)
+  if (known) return known
+  const none: Proven = new Map()
+  proven.set(key, none)
+  return none
 }
 
 function mac(key: Secret, nafFqdn: Fqdn, head: Uint8Array): Uint8Array {
-  return createHmac('sha256', key.keyObject())
-    .update('ua nonce')
-    .update(head)
-    .update(utf8(nafFqdn))
-    .digest()
-    .subarray(0, MAC_OCTETS)
+  const text = Buffer.concat([LABEL, head, Buffer.from(nafFqdn)])
+  return createHmac('sha256', key.keyObject()).update(text).digest().subarray(0, MAC_OCTETS)
 }
+
+const LABEL = Buffer.from('ua nonce')

@@ -1,7 +1,6 @@
 import type { EpochMs } from '../core/bytes.ts'
-import { fromUtf8, toBase64, utf8 } from '../core/bytes.ts'
+import { fromUtf8 } from '../core/bytes.ts'
 import {
-  computeHa1,
   computeResponse,
   type DigestAlgorithm,
   hashBody,
@@ -22,6 +21,7 @@ import type { ToleranceName, Tolerances } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
 import type { UsedNonce } from '../store/store.ts'
 import { type ChallengePolicy, type GbaMethod, methodsOfRealm, UA_OPAQUE } from './challenge.ts'
+import { ha1OfKey, keepHa1 } from './ha1.ts'
 import { mintedAt } from './nonce.ts'
 
 /** A request on Ua as the verifier sees it. */
@@ -101,7 +101,7 @@ export function readCredentials(
   tolerances: Tolerances,
   anywhere: OfferedAnywhere = policy,
 ): Presented {
-  const { realm, user, ...presented } = readDigest(
+  const read = readDigest(
     request,
     { offered: policy, anywhere, nonces, now, tolerances },
     {
@@ -110,14 +110,20 @@ export function readCredentials(
         if (methods.length === 0) throw new GbaError('UA_REALM_WRONG', `realm ${text} is not this NAF`)
         return methods
       },
-      user(username) {
-        const btid = parseBtid(username)
-        if (!btid) throw new GbaError('UA_BTID_MALFORMED', 'username is not a B-TID')
-        return btid
-      },
+      user: requireBtid,
     },
   )
-  return { ...presented, btid: user, methods: realm }
+  const { algorithm, qop, nc, cnonce, credentials, nonce, isOfferedElsewhere, realm: methods, user: btid } = read
+  const presented = { request, algorithm, qop, nc, cnonce, credentials, nonce, isOfferedElsewhere, methods, btid }
+  return { ...presented, tolerances: read.tolerances }
+}
+
+type Named<Realm, User> = PresentedDigest & { readonly realm: Realm; readonly user: User }
+
+function requireBtid(username: string): Btid {
+  const btid = parseBtid(username)
+  if (!btid) throw new GbaError('UA_BTID_MALFORMED', 'username is not a B-TID')
+  return btid
 }
 
 /**
@@ -130,18 +136,18 @@ export function readDigest<Realm, User>(
   request: UaRequest,
   { offered, anywhere, nonces, now, tolerances }: DigestRules,
   names: DigestNames<Realm, User>,
-): PresentedDigest & { readonly realm: Realm; readonly user: User } {
+): Named<Realm, User> {
   const [header, ...more] = request.authorization
   if (header === undefined) throw new GbaError('UA_CREDENTIALS_MISSING', 'no Authorization header')
   if (more.length > 0) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'several Authorization headers')
   const credentials = parseAuthorization(header)
   if (!credentials) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'not a Digest of the right form')
   const { algorithm = 'MD5', qop, cnonce, opaque, uri } = credentials
-  const used = new Set<ToleranceName>(credentials.quirks.map(toleranceOf))
+  const used = credentials.quirks.length > 0 ? [...new Set(credentials.quirks.map(toleranceOf))] : []
   const realm = names.realm(credentials.realm)
   // Deviation: Android ImsStack (2026) answers a challenge for MD5 with MD5-sess.
   const isSess = algorithm === 'MD5-sess' && !anywhere.algorithms.includes(algorithm)
-  if (isSess) used.add('md5-sess')
+  if (isSess) used.push('md5-sess')
   const taken = isSess ? 'MD5' : algorithm
   if (!anywhere.algorithms.includes(taken)) throw new GbaError('UA_ALGORITHM_NOT_OFFERED', algorithm)
   if (!qop || !anywhere.qop.includes(qop)) throw new GbaError('UA_QOP_NOT_OFFERED', qop ?? 'no qop')
@@ -150,7 +156,7 @@ export function readDigest<Realm, User>(
   if (credentials.userhash) throw new GbaError('UA_CREDENTIALS_MALFORMED', 'userhash was not offered')
   const uriForm = formOfUri(uri, request)
   if (uriForm === undefined) throw new GbaError('UA_URI_MISMATCH', `uri ${uri} is not the request target`)
-  if (uriForm !== 'exact') used.add(uriForm)
+  if (uriForm !== 'exact') used.push(uriForm)
   const minted = mintedAt(nonces.key, request.nafFqdn, credentials.nonce)
   if (minted === undefined) throw new GbaError('UA_NONCE_UNKNOWN', 'not a nonce of this NAF')
   // A clock that runs ahead on another host may mint a little in our future; more than that is not a clock.
@@ -158,16 +164,15 @@ export function readDigest<Realm, User>(
   if (opaque !== undefined && opaque !== UA_OPAQUE) throw new GbaError('UA_NONCE_UNKNOWN', 'opaque is not ours')
   const user = names.user(credentials.username)
   const nonce = { nonce: credentials.nonce, mintedAt: minted, expiresAt: minted + nonces.lifetimeMs }
-  requireTolerated([...used], tolerances)
+  requireTolerated(used, tolerances)
   const nc = countOf(credentials.nc)
-  const read = { request, realm, user, algorithm, qop, cnonce, credentials, nc, nonce, isOfferedElsewhere }
-  return { ...read, tolerances: [...used] }
+  const read = { request, algorithm, qop, cnonce, credentials, nc, nonce, isOfferedElsewhere }
+  return { ...read, tolerances: used, realm, user }
 }
 
 /** @throws GbaError UA_DEVIATION_REFUSED naming the first deviation that is not switched on */
 export function requireTolerated(met: readonly ToleranceName[], tolerances: Tolerances): void {
-  const refused = met.find((name) => !tolerances.has(name))
-  if (refused !== undefined) throw new GbaError('UA_DEVIATION_REFUSED', refused)
+  for (const name of met) if (!tolerances.has(name)) throw new GbaError('UA_DEVIATION_REFUSED', name)
 }
 
 /**
@@ -175,7 +180,11 @@ export function requireTolerated(met: readonly ToleranceName[], tolerances: Tole
  * @see RFC 7616 clause 3.4.1
  */
 export function responseIsRight(presented: Presented, ksNaf: Secret, body: Uint8Array): boolean {
-  return isRight(presented, ha1OfKey(presented, ksNaf), body)
+  const { algorithm, credentials } = presented
+  const ha1 = ha1OfKey(ksNaf, algorithm, credentials)
+  if (!isRight(presented, inSession(presented, ha1), body)) return false
+  keepHa1(ksNaf, algorithm, credentials, ha1)
+  return true
 }
 
 /**
@@ -199,7 +208,8 @@ export function authenticationInfo(
   body: Uint8Array,
   nextNonce: string | undefined,
 ): AuthenticationInfo {
-  return infoOver(presented, ha1OfKey(presented, ksNaf), body, nextNonce)
+  const ha1 = ha1OfKey(ksNaf, presented.algorithm, presented.credentials)
+  return infoOver(presented, inSession(presented, ha1), body, nextNonce)
 }
 
 /**
@@ -227,31 +237,24 @@ function infoOver(
   body: Uint8Array,
   nextNonce: string | undefined,
 ): AuthenticationInfo {
-  return {
-    qop: presented.qop,
-    cnonce: presented.cnonce,
-    nc: presented.credentials.nc ?? '',
-    rspauth: responseOver(presented, ha1, '', body),
-    ...(nextNonce !== undefined && { nextnonce: nextNonce }),
-  }
+  const { qop, cnonce, credentials } = presented
+  const info = { qop, cnonce, nc: credentials.nc ?? '', rspauth: responseOver(presented, ha1, '', body) }
+  return nextNonce === undefined ? info : { ...info, nextnonce: nextNonce }
 }
 
-function ha1OfKey({ algorithm, cnonce, credentials }: PresentedDigest, ksNaf: Secret): string {
-  const { username, realm, nonce } = credentials
-  // The password is the text of the key, not its octets.
-  return computeHa1(algorithm, username, realm, utf8(toBase64(ksNaf.expose(32))), { nonce, cnonce })
-}
+const ha1OfStored = (presented: PresentedDigest, stored: Secret): string =>
+  inSession(presented, fromUtf8(stored.expose(presented.algorithm.startsWith('SHA-') ? 64 : 32)))
 
-function ha1OfStored({ algorithm, cnonce, credentials }: PresentedDigest, stored: Secret): string {
-  const ha1 = fromUtf8(stored.expose(algorithm.startsWith('SHA-') ? 64 : 32))
+/** The HA1 that responses are made of: under -sess that of the session. */
+function inSession({ algorithm, cnonce, credentials }: PresentedDigest, ha1: string): string {
   return isSessionAlgorithm(algorithm) ? sessionHa1(algorithm, ha1, { nonce: credentials.nonce, cnonce }) : ha1
 }
 
 function responseOver(presented: PresentedDigest, ha1: string, method: string, body: Uint8Array): string {
   const { algorithm, cnonce, qop, credentials } = presented
   const { nonce, nc = '', uri } = credentials
-  const bodyHash = qop === 'auth-int' ? { bodyHash: hashBody(algorithm, body) } : {}
-  return computeResponse({ algorithm, ha1, nonce, nc, cnonce, qop, method, uri, ...bodyHash })
+  const bodyHash = qop === 'auth-int' ? hashBody(algorithm, body) : undefined
+  return computeResponse({ algorithm, ha1, nonce, nc, cnonce, qop, method, uri, bodyHash })
 }
 
 /**

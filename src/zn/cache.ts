@@ -1,4 +1,5 @@
 import type { EpochMs } from '../core/bytes.ts'
+import { RecentMap } from '../core/recent-map.ts'
 import { type FaultCode, GbaError } from '../errors.ts'
 import type { Bia, Bir, KeySource } from './port.ts'
 import type { SharedKeys } from './shared-keys.ts'
@@ -24,6 +25,7 @@ interface Cached {
 }
 
 export interface KeyCache extends KeySource {
+  cached(bir: Bir): Bia | undefined
   /** Lets go of every key whose time is over. */
   sweep(): void
 }
@@ -31,23 +33,24 @@ export interface KeyCache extends KeySource {
 /**
  * A key source that asks once: one fetch in flight per (B-TID, NAF_Id), answers kept until the key or the settings
  * end, unknown B-TIDs for seconds. A key is never returned at or after its expiry. Bounded: the least recently used
- * entry goes, and unknown B-TIDs have a bound of their own, so that inventing them evicts no key. Who asks too much at a
+ * entry goes (`RecentMap`), and unknown B-TIDs have a bound of their own, so that inventing them evicts no key. Who asks too much at a
  * time is refused (ZN_TOO_MANY_QUESTIONS), and is to come again.
  */
 export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeyCache {
   const { now, maxEntries, shared, maxPerAsker = Number.POSITIVE_INFINITY } = options
-  const known = new Map<string, Cached>()
-  const unknown = new Map<string, EpochMs>()
+  const known = new RecentMap<string, Cached>(maxEntries)
+  const unknown = new RecentMap<string, EpochMs>(maxEntries)
   const inFlight = new Map<string, Promise<Bia>>()
   const lookups = new Map<string, Promise<void>>()
   const ofAsker = new Map<string, number>()
+  const keyOf = keyMaker()
 
   async function ask(key: string, bir: Bir): Promise<Bia> {
     try {
       const bia = await source.fetch(bir)
       if (bia.expiresAt <= now()) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF sent an expired key')
       const fetchedAt = now()
-      remember(known, key, { bia, until: Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000) }, maxEntries)
+      known.set(key, { bia, until: Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000) })
       shared?.keep(key, bia, fetchedAt)
       options.onFetch?.(bir, undefined)
       return bia
@@ -56,7 +59,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       if (error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN') {
         known.delete(key)
         shared?.forget(key)
-        remember(unknown, key, now() + options.unknownBtidCacheS * 1000, maxEntries)
+        unknown.set(key, now() + options.unknownBtidCacheS * 1000)
       }
       throw error
     }
@@ -65,12 +68,10 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   /** @throws GbaError ZN_BTID_UNKNOWN where the BSF said so a moment ago */
   function cached(key: string): Bia | undefined {
     const found = known.get(key)
-    if (found && now() < found.until) {
-      known.delete(key)
-      known.set(key, found)
-      return found.bia
-    }
-    if (now() < (unknown.get(key) ?? 0)) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
+    const at = now()
+    if (found && at < found.until) return found.bia
+    if (unknown.size > 0 && at < (unknown.get(key) ?? 0))
+      throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
     return undefined
   }
 
@@ -81,7 +82,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     const looked = shared
       .find(key)
       .then((copy) => {
-        if (copy) remember(known, key, copy, maxEntries)
+        if (copy) known.set(key, copy)
       })
       .finally(() => lookups.delete(key))
     lookups.set(key, looked)
@@ -103,8 +104,9 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   }
 
   return {
+    cached: (bir) => cached(keyOf(bir)),
     async fetch(bir, asker) {
-      const key = `${bir.btid} ${bir.nafFqdn} ${bir.uaProtocolId} ${bir.gbaUAware} ${bir.gsids.join(',')}`
+      const key = keyOf(bir)
       let bia = cached(key)
       if (!bia && shared && !inFlight.has(key)) {
         await lookUp(shared, key)
@@ -122,8 +124,9 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       return asked
     },
     sweep() {
-      for (const [key, { until }] of known) if (until <= now()) known.delete(key)
-      for (const [key, until] of unknown) if (until <= now()) unknown.delete(key)
+      const at = now()
+      known.sweep(({ until }) => until <= at)
+      unknown.sweep((until) => until <= at)
     },
     async close() {
       await source.close?.()
@@ -134,11 +137,19 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
 /** A question is a matter of milliseconds, or of a BSF that is slow. */
 const RETRY_AFTER_S = 1
 
-function remember<Value>(map: Map<string, Value>, key: string, value: Value, maxEntries: number): void {
-  map.delete(key)
-  if (map.size >= maxEntries) {
-    const oldest = map.keys().next().value
-    if (oldest !== undefined) map.delete(oldest)
+/** What a question and its answer go by. What of it is not the B-TID is the same nearly always, and is kept. */
+function keyMaker(): (bir: Bir) => string {
+  let last: (Omit<Bir, 'btid'> & { readonly text: string }) | undefined
+  return ({ btid, nafFqdn, uaProtocolId, gbaUAware, gsids }) => {
+    if (
+      last?.gsids !== gsids ||
+      last.nafFqdn !== nafFqdn ||
+      last.uaProtocolId !== uaProtocolId ||
+      last.gbaUAware !== gbaUAware
+    ) {
+      const text = ` ${nafFqdn} ${uaProtocolId} ${gbaUAware} ${gsids.join(',')}`
+      last = { nafFqdn, uaProtocolId, gbaUAware, gsids, text }
+    }
+    return btid + last.text
   }
-  map.set(key, value)
 }

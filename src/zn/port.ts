@@ -36,6 +36,11 @@ export interface Bia {
  * @throws GbaError ZN_BTID_UNKNOWN, ZN_NOT_AUTHORISED, ZN_BSF_UNREACHABLE, ZN_ANSWER_MALFORMED, ZN_TOO_MANY_QUESTIONS
  */
 export interface KeySource {
+  /**
+   * What `fetch` would resolve to without asking anybody; undefined: it would ask.
+   * @throws GbaError what `fetch` would reject with at once: ZN_BTID_UNKNOWN
+   */
+  cached?(bir: Bir): Bia | undefined
   /** @param asker  for whom: what its address is counted as; undefined: not counted */
   fetch(bir: Bir, asker?: string): Promise<Bia>
   close?(): Promise<void>
