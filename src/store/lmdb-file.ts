@@ -1,6 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, statfsSync, statSync, writeSync } from 'node:fs'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { GbaError } from '../errors.ts'
+import { FreeSpace } from './free-space.ts'
 
 /** Keys and values are octets; nothing is interpreted by the engine. */
 export type LmdbDatabase = Database<Uint8Array, Uint8Array>
@@ -22,19 +23,21 @@ export interface LmdbFileOptions {
 /**
  * One LMDB file with several databases, shared by the threads and processes of a host.
  * Everything is synchronous: a write has committed when it returns. The engine must never meet a full disk: one failed
- * page write, in any of its modes, spoils its memory and aborts the process some calls later. So free space is looked
- * at inside each transaction, and once a commit has failed the file is read-only until the process restarts.
+ * page write, in any of its modes, spoils its memory and aborts the process some calls later. So free space is judged
+ * inside each transaction, and once a commit has failed the file is read-only until the process restarts.
  */
 export class LmdbFile {
   readonly #root: RootDatabase<Uint8Array, Uint8Array>
   readonly #options: LmdbFileOptions
+  readonly #space: FreeSpace
   #failure: unknown
   #closed = false
-  #writes = 0
+  #jobsUntilReserving = 0
 
   constructor(options: LmdbFileOptions) {
     this.#options = options
-    const { path, durable } = options
+    const { path, durable, minFreeBytes, freeBytes } = options
+    this.#space = new FreeSpace({ ask: freeBytes, minFreeBytes })
     if (!existsSync(path)) this.#checkSpace()
     const settings = { ...OCTETS, path, noSubdir: true, maxDbs: 16, permissionsMode: 0o600 }
     // With overlappingSync, the engine's default, a synchronous write returns before it is on the disk.
@@ -64,17 +67,18 @@ export class LmdbFile {
 
   /**
    * Runs `action` as one transaction that no other can overlap. When it throws, nothing has changed.
+   * @param jobs  how much it may write: so many times what one caller asks for
    * @throws GbaError STORE_UNAVAILABLE when the disk is nearly full or the engine fails; what `action` throws, as it is
    */
-  write<T>(action: () => T): T {
+  write<T>(action: () => T, jobs = 1): T {
     this.#checkOpen()
     if (this.#failure !== undefined) throw this.#unavailable('a write failed: restart', this.#failure)
     let committing = false
     try {
       return this.#translate(() =>
         this.#root.transactionSync(() => {
-          if (this.#writes++ % WRITES_BETWEEN_RESERVING === 0) this.#reserve()
-          this.#checkSpace()
+          this.#reserveAtTimes(jobs)
+          this.#checkSpace(jobs)
           const result = action()
           committing = true
           return result
@@ -96,10 +100,11 @@ export class LmdbFile {
     if (this.#closed) throw this.#unavailable('it is closed')
   }
 
-  #checkSpace(): void {
-    const { minFreeBytes, freeBytes } = this.#options
-    const free = freeBytes()
-    if (free >= minFreeBytes || this.#room() >= MOST_OF_A_WRITE) return
+  #checkSpace(jobs = 1): void {
+    const { minFreeBytes } = this.#options
+    const more = (jobs - 1) * MOST_OF_A_FURTHER_JOB
+    const free = this.#space.bytes()
+    if (free >= minFreeBytes + more || this.#room() >= MOST_OF_A_JOB + more) return
     throw this.#unavailable(`read-only while its disk has ${free} octets free, fewer than ${minFreeBytes}: make room`)
   }
 
@@ -114,6 +119,14 @@ export class LmdbFile {
     const { lastPageNumber, pageSize }: { lastPageNumber?: number; pageSize?: number } = this.#root.getStats()
     if (lastPageNumber === undefined || pageSize === undefined) return Number.POSITIVE_INFINITY
     return (lastPageNumber + 1) * pageSize
+  }
+
+  #reserveAtTimes(jobs: number): void {
+    if (this.#jobsUntilReserving <= 0) {
+      this.#reserve()
+      this.#jobsUntilReserving = JOBS_BETWEEN_RESERVING
+    }
+    this.#jobsUntilReserving -= jobs
   }
 
   /**
@@ -150,9 +163,10 @@ export class LmdbFile {
   }
 }
 
-/** No transaction of a file with a reserve takes more pages. */
-const MOST_OF_A_WRITE = 256 * 1024
-const WRITES_BETWEEN_RESERVING = 1024
+/** No job of a file with a reserve takes more pages, alone and beside others; what was measured is a third of that. */
+const MOST_OF_A_JOB = 256 * 1024
+const MOST_OF_A_FURTHER_JOB = 64 * 1024
+const JOBS_BETWEEN_RESERVING = 1024
 const CHUNK = new Uint8Array(64 * 1024)
 const BLOCK = 512
 

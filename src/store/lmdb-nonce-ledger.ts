@@ -3,10 +3,19 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { concat, type EpochMs } from '../core/bytes.ts'
 import { corrupted } from './faults.ts'
+import { GroupCommit } from './group-commit.ts'
 import { bootIdOfHost, removeOtherBoots } from './host-boot.ts'
 import { MIN_FREE_BYTES } from './lmdb-environment.ts'
 import { entryCount, freeBytesAt, LmdbFile, makePrivateDirectory } from './lmdb-file.ts'
-import { checkNc, decodeNcWindow, encodeNcWindow, type NcWindow, openNcWindow, useNc } from './nc-window.ts'
+import {
+  checkNc,
+  NC_WINDOW_OCTETS,
+  type NcWindow,
+  openNcWindow,
+  readNcWindow,
+  useNc,
+  writeNcWindow,
+} from './nc-window.ts'
 import { sortable } from './sortable.ts'
 import type { NonceLedger } from './store.ts'
 
@@ -47,18 +56,21 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     if (marks.get(floorKey) === undefined) marks.putSync(floorKey, sortable(options.startedAt))
   })
 
+  // One buffer for all: the engine copies what it is given, and finding the address of a fresh one costs as much again.
+  const room = Buffer.alloc(4 + NC_WINDOW_OCTETS.bits)
+  const runRecord = room.subarray(0, 4 + NC_WINDOW_OCTETS.run)
+
   function readWindow(key: Uint8Array): NcWindow | undefined {
-    const record = records.get(key)
-    if (record === undefined) return undefined
-    const window = record.subarray(4)
-    if (record.length < 4 || viewOf(record).getUint32(0) !== checksum(key, window)) throw corrupted('nonce')
-    return decodeNcWindow(window)
+    const found = records.get(key)
+    if (found === undefined) return undefined
+    const record = Buffer.from(found.buffer, found.byteOffset, found.length)
+    if (record.length < 4 || record.readUInt32BE(0) !== checksum(key, record.subarray(4))) throw corrupted('nonce')
+    return readNcWindow(record, 4)
   }
   function writeWindow(key: Uint8Array, window: NcWindow): void {
-    const octets = encodeNcWindow(window)
-    const sum = new Uint8Array(4)
-    viewOf(sum).setUint32(0, checksum(key, octets))
-    records.putSync(key, concat(sum, octets))
+    const record = writeNcWindow(window, room, 4) === NC_WINDOW_OCTETS.run ? runRecord : room
+    record.writeUInt32BE(checksum(key, record.subarray(4)), 0)
+    records.putSync(key, record)
   }
   function floor(): EpochMs {
     const mark = marks.get(floorKey)
@@ -94,29 +106,49 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     return true
   }
 
+  function judge({ key, mintedAt, expiresAt, nc, now }: Job): Use {
+    const window = readWindow(key)
+    if (window !== undefined) {
+      if (!useNc(window, nc)) return 'reused'
+      writeWindow(key, window)
+      return 'accepted'
+    }
+    forgetExpired(now)
+    if (mintedAt <= floor() || !makeRoom(mintedAt)) return 'forgotten'
+    order.putSync(concat(sortable(mintedAt), key), sortable(expiresAt))
+    writeWindow(key, openNcWindow(nc))
+    return 'accepted'
+  }
+  const commits = new GroupCommit<Job, Use>({
+    most: MOST_AT_ONCE,
+    transaction: (action, uses) => file.write(action, uses),
+    act: judge,
+  })
+
   return {
     async use({ nonce, mintedAt, expiresAt }, nc, now) {
       checkNc(nc)
       if (now >= expiresAt) return 'forgotten'
-      const key = hash('sha256', nonce, 'buffer')
-      return file.write(() => {
-        const window = readWindow(key)
-        if (window !== undefined) {
-          if (!useNc(window, nc)) return 'reused'
-          writeWindow(key, window)
-          return 'accepted'
-        }
-        forgetExpired(now)
-        if (mintedAt <= floor() || !makeRoom(mintedAt)) return 'forgotten'
-        order.putSync(concat(sortable(mintedAt), key), sortable(expiresAt))
-        writeWindow(key, openNcWindow(nc))
-        return 'accepted'
-      })
+      return commits.add({ key: hash('sha256', nonce, 'buffer'), mintedAt, expiresAt, nc, now })
     },
-    close: () => file.close(),
+    close() {
+      commits.flush()
+      return file.close()
+    },
   }
 }
 
+type Use = Awaited<ReturnType<NonceLedger['use']>>
+
+interface Job {
+  readonly key: Uint8Array
+  readonly mintedAt: EpochMs
+  readonly expiresAt: EpochMs
+  readonly nc: number
+  readonly now: EpochMs
+}
+
+const MOST_AT_ONCE = 512
 const RESERVE_BYTES = 16 * 1024 * 1024
 
 const checksum = (key: Uint8Array, window: Uint8Array): number => crc32(window, crc32(key))

@@ -72,21 +72,24 @@ function set(bits: Uint32Array, nc: number, value: boolean): void {
   bits[word] = value ? (bits[word] ?? 0) | mask : (bits[word] ?? 0) & ~mask
 }
 
-/** highest (4) ‖ runStart (4), then the bits where there are any. */
-export function encodeNcWindow({ highest, runStart, bits }: NcWindow): Uint8Array {
-  const octets = new Uint8Array(bits === undefined ? 8 : 8 + NC_WINDOW / 8)
-  const view = new DataView(octets.buffer)
-  view.setUint32(0, highest)
-  view.setUint32(4, runStart)
-  for (const [at, word] of bits?.entries() ?? []) view.setUint32(8 + 4 * at, word)
-  return octets
+/** Octets of a window without bits, and of one with them. */
+export const NC_WINDOW_OCTETS = { run: 8, bits: 8 + NC_WINDOW / 8 } as const
+
+/** Writes highest (4) ‖ runStart (4), and the bits where there are any. @returns how many octets that were */
+export function writeNcWindow({ highest, runStart, bits }: NcWindow, octets: Buffer, at = 0): number {
+  octets.writeUInt32BE(highest, at)
+  octets.writeUInt32BE(runStart, at + 4)
+  if (bits === undefined) return NC_WINDOW_OCTETS.run
+  for (let word = 0; word < WORDS; word++) octets.writeUInt32BE(bits[word] ?? 0, at + 8 + 4 * word)
+  return NC_WINDOW_OCTETS.bits
 }
 
-/** Reads what `encodeNcWindow` wrote. */
-export function decodeNcWindow(octets: Uint8Array): NcWindow {
-  const view = new DataView(octets.buffer, octets.byteOffset, octets.length)
-  const window = openNcWindow(view.getUint32(0))
-  window.runStart = view.getUint32(4)
-  if (octets.length > 8) window.bits = Uint32Array.from({ length: WORDS }, (_, at) => view.getUint32(8 + 4 * at))
+/** Reads what `writeNcWindow` wrote, to the end of `octets`. */
+export function readNcWindow(octets: Buffer, at = 0): NcWindow {
+  const window = openNcWindow(octets.readUInt32BE(at))
+  window.runStart = octets.readUInt32BE(at + 4)
+  if (octets.length - at <= NC_WINDOW_OCTETS.run) return window
+  window.bits = new Uint32Array(WORDS)
+  for (let word = 0; word < WORDS; word++) window.bits[word] = octets.readUInt32BE(at + 8 + 4 * word)
   return window
 }

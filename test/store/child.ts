@@ -12,7 +12,8 @@ export type Order =
   | { readonly do: 'put'; readonly n: number }
   | { readonly do: 'find'; readonly n: number }
   | { readonly do: 'count-up'; readonly times: number }
-  | { readonly do: 'use'; readonly ncs: readonly number[] }
+  /** So many at a time. */
+  | { readonly do: 'use'; readonly ncs: readonly number[]; readonly atOnce: number }
   | { readonly do: 'write-for-ever' }
 
 export interface Child {
@@ -69,7 +70,11 @@ async function serve(directory: string, send: (answer: unknown) => void): Promis
       case 'use': {
         const nonce = { nonce: 'shared', mintedAt: 2_000, expiresAt: 9_000 }
         const accepted: number[] = []
-        for (const nc of order.ncs) if ((await ledger.use(nonce, nc, 3_000)) === 'accepted') accepted.push(nc)
+        for (let at = 0; at < order.ncs.length; at += order.atOnce) {
+          const ncs = order.ncs.slice(at, at + order.atOnce)
+          const outcomes = await Promise.all(ncs.map((nc) => ledger.use(nonce, nc, 3_000)))
+          accepted.push(...ncs.filter((_, n) => outcomes[n] === 'accepted'))
+        }
         return accepted
       }
       case 'write-for-ever':

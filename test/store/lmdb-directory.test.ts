@@ -16,8 +16,9 @@ import { describe, test } from 'node:test'
 import { utf8 } from '../../src/core/bytes.ts'
 import { GbaError } from '../../src/errors.ts'
 import { lmdbBootstrapStore, openLmdb } from '../../src/store/lmdb.ts'
+import { LmdbFile } from '../../src/store/lmdb-file.ts'
 import { lmdbNonceLedger } from '../../src/store/lmdb-nonce-ledger.ts'
-import { holds, isUnavailable } from '../contract/adapter.ts'
+import { flipLastBit, holds, isUnavailable } from '../contract/adapter.ts'
 import { aBootstrap, aTmpi, shown } from '../contract/samples.ts'
 import { aDirectory, atRest, octetsIn } from './directory.ts'
 
@@ -243,6 +244,86 @@ describe('lmdbNonceLedger', () => {
     await assert.rejects(ledger.use(nonce, 1, 3_000), isUnavailable)
     free = 1
     assert.equal(await ledger.use(nonce, 1, 3_000), 'accepted')
+    await ledger.close()
+  })
+
+  test('uses of one turn are judged in the order in which they came, each against those before it', async () => {
+    const ledger = lmdbNonceLedger({ directory: aDirectory(), ...limits })
+    const ncs = [5, 5, 4, 6, 4, 9, 7, 7]
+    const turn = await Promise.all(ncs.map((nc) => ledger.use(nonce, nc, 3_000)))
+    const known = new Set<number>()
+    const expected = ncs.map((nc) => (known.has(nc) ? 'reused' : known.add(nc) && 'accepted'))
+    assert.deepEqual(turn, expected)
+    await ledger.close()
+  })
+
+  test('2000 uses of one turn, of which half are copies, are accepted once each', async () => {
+    const ledger = lmdbNonceLedger({ directory: aDirectory(), ...limits, maxNonces: 2_000 })
+    const uses = Array.from({ length: 2_000 }, (_, n) => ({ ...nonce, nonce: `n ${n % 1_000}` }))
+    const turn = await Promise.all(uses.map((use) => ledger.use(use, 1, 3_000)))
+    assert.deepEqual(
+      turn,
+      uses.map((_, n) => (n < 1_000 ? 'accepted' : 'reused')),
+    )
+    await ledger.close()
+  })
+
+  test('a damaged record refuses its own uses and none of those that come with them', async () => {
+    const directory = aDirectory()
+    const ledger = lmdbNonceLedger({ directory, ...limits, bootId: 'one' })
+    await ledger.use(nonce, 1, 3_000)
+    const path = join(directory, 'nonces-one.mdb')
+    const file = new LmdbFile({ path, durable: false, minFreeBytes: 0, freeBytes: () => 1 })
+    await atRest(directory, file, file.database('nonces')).tamper(flipLastBit)
+    await file.close()
+    const others = ['a', 'b', 'a'].map((name) => ({ ...nonce, nonce: name }))
+    const [a, b, damaged, again] = await Promise.allSettled(
+      [others[0], others[1], nonce, others[2]].map((each) => ledger.use(each ?? nonce, 2, 3_000)),
+    )
+    assert.deepEqual(
+      [a, b, again].map((each) => each?.status === 'fulfilled' && each.value),
+      ['accepted', 'accepted', 'reused'],
+    )
+    assert.ok(damaged?.status === 'rejected' && isUnavailable(damaged.reason))
+    await ledger.close()
+  })
+
+  test('a bad count among others is refused alone, and never where it is asked', async () => {
+    const ledger = lmdbNonceLedger({ directory: aDirectory(), ...limits })
+    const turn = [1, -1, 2, Number.NaN].map((nc) => ledger.use(nonce, nc, 3_000))
+    assert.deepEqual(
+      (await Promise.allSettled(turn)).map((each) => (each.status === 'fulfilled' ? each.value : each.reason.name)),
+      ['accepted', 'RangeError', 'accepted', 'RangeError'],
+    )
+    await ledger.close()
+  })
+
+  test('what waits when it is closed is committed, what comes after is refused', async () => {
+    const directory = aDirectory()
+    const ledger = lmdbNonceLedger({ directory, ...limits })
+    const turn = [1, 2, 3].map((nc) => ledger.use(nonce, nc, 3_000))
+    const closing = ledger.close()
+    const late = ledger.use(nonce, 4, 3_000)
+    assert.deepEqual(await Promise.all(turn), ['accepted', 'accepted', 'accepted'])
+    await assert.rejects(late, isUnavailable)
+    await closing
+    const again = lmdbNonceLedger({ directory, ...limits })
+    for (const nc of [1, 2, 3]) assert.equal(await again.use(nonce, nc, 3_000), 'reused')
+    assert.equal(await again.use(nonce, 4, 3_000), 'accepted')
+    await again.close()
+  })
+
+  test('a full disk refuses all uses of a turn; where it has room for one, they go one by one', async () => {
+    let free = 1
+    const ledger = lmdbNonceLedger({ directory: aDirectory(), ...limits, minFreeBytes: 1, freeBytes: () => free })
+    const turn = () => Promise.allSettled([1, 2, 3].map((nc) => ledger.use(nonce, nc, 3_000)))
+    free = 0
+    for (const each of await turn()) assert.ok(each.status === 'rejected' && isUnavailable(each.reason))
+    free = 1
+    assert.deepEqual(
+      (await turn()).map((each) => each.status === 'fulfilled' && each.value),
+      ['accepted', 'accepted', 'accepted'],
+    )
     await ledger.close()
   })
 })

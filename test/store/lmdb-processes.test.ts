@@ -32,17 +32,19 @@ describe('LMDB among processes', () => {
     await Promise.all(children.map((child) => child.kill()))
   })
 
-  test('four processes that use the same 200 nonce counts accept each exactly once', async () => {
-    const directory = aDirectory()
-    const children = await Promise.all([1, 2, 3, 4].map(() => aChild(directory)))
-    const ncs = Array.from({ length: 200 }, (_, n) => n)
-    const accepted = await Promise.all(children.map((child) => child.ask({ do: 'use', ncs })))
-    assert.deepEqual(
-      accepted.flat().sort((a, b) => Number(a) - Number(b)),
-      ncs,
-    )
-    await Promise.all(children.map((child) => child.kill()))
-  })
+  for (const atOnce of [1, 20]) {
+    test(`four processes that use the same 200 nonce counts, ${atOnce} at a time, accept each exactly once`, async () => {
+      const directory = aDirectory()
+      const children = await Promise.all([1, 2, 3, 4].map(() => aChild(directory)))
+      const ncs = Array.from({ length: 200 }, (_, n) => n)
+      const accepted = await Promise.all(children.map((child) => child.ask({ do: 'use', ncs, atOnce })))
+      assert.deepEqual(
+        accepted.flat().sort((a, b) => Number(a) - Number(b)),
+        ncs,
+      )
+      await Promise.all(children.map((child) => child.kill()))
+    })
+  }
 
   for (const killAfterMs of [20, 90, 200]) {
     test(`all that a process acknowledged is there after it was killed ${killAfterMs} ms into its writing`, async () => {
