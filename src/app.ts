@@ -12,7 +12,8 @@ import { auc } from './hss/auc.ts'
 import { settingsFrom } from './hss/settings.ts'
 import { loadSubscribers, type Subscribers } from './hss/subscribers.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
-import { createLog, type Logger, openLogFile, pseudonymiser } from './observe/log.ts'
+import { type AuditFile, openAuditFile } from './observe/audit-file.ts'
+import { createLog, type Logger, pseudonymiser, withoutRedaction } from './observe/log.ts'
 import { boundStop, createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { rateOf, sourcesBut } from './sources.ts'
 import { openState, type State } from './state.ts'
@@ -84,9 +85,8 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   if (config.log.identities === 'clear' && isFirst(worker))
     logger.warn({ setting: 'log.identities' }, 'log.identities-in-clear')
   const named = config.log.identities === 'hashed' ? pseudonymiser(state.pseudonymKey, 'hashed') : undefined
-  const auditFile = config.log.auditFile === '' ? undefined : openLogFile(config.log.auditFile)
-  const auditLog = auditFile ? createLog({ ...logOptions, level: 'info', destination: auditFile }) : logger
-  const written = auditor((event, fields) => auditLog.info(fields, event), named, config.log.auditEveryNth)
+  const auditFile = auditFileOf(config, logger, worker)
+  const written = auditor(auditFile?.write ?? auditLog(logger), named, config.log.auditEveryNth)
   const audit: Audit = {
     count: written.count,
     toleranceCount: written.toleranceCount,
@@ -165,6 +165,17 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       await close()
     },
   }
+}
+
+function auditFileOf({ log: { auditFile: path } }: Config, log: Logger, worker?: number): AuditFile | undefined {
+  if (path === '') return undefined
+  return openAuditFile({ path, worker, onFailure: (error) => log.error({ err: error }, 'audit.failed') })
+}
+
+/** The decisions among the rest of the log. */
+function auditLog(log: Logger): AuditFile['write'] {
+  const bare = withoutRedaction(log)
+  return (event, fields) => bare.info(fields, event)
 }
 
 /** Workers, and later lives of this process, find the fresh key in its file. */

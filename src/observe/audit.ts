@@ -73,22 +73,22 @@ export function auditor(
 ): Audit {
   const counts = new Map<AuditEvent, number>()
   const tolerated = new Map<string, number>()
-  const named = (identity: string) => (pseudonym ? pseudonym(identity) : identity)
+  const named = pseudonym ?? ((identity: string) => identity)
   return {
-    record(event, { impi, btid, impus, xui, detail, ...rest }) {
+    record(event, record) {
       const count = (counts.get(event) ?? 0) + 1
       counts.set(event, count)
-      for (const name of rest.tolerances ?? []) tolerated.set(name, (tolerated.get(name) ?? 0) + 1)
+      for (const name of record.tolerances ?? []) tolerated.set(name, (tolerated.get(name) ?? 0) + 1)
       if (ACCEPTING.has(event) && count % everyNth !== 0) return
-      write(event, {
-        ...rest,
-        ...(impi !== undefined && { impi: named(impi) }),
-        ...(btid !== undefined && { btid: named(btid) }),
-        ...(impus !== undefined && { impus: impus.map(named) }),
-        ...(xui !== undefined && { xui: named(xui) }),
-        ...(rest.code !== undefined && { clause: FAULT_TEXTS[rest.code].clause }),
-        ...(detail !== undefined && !pseudonym && { detail }),
-      })
+      const { impi, btid, impus, xui, detail, ...rest } = record
+      const fields: Record<string, unknown> = rest // a copy already: none is made of it
+      if (impi !== undefined) fields.impi = named(impi)
+      if (btid !== undefined) fields.btid = named(btid)
+      if (impus !== undefined) fields.impus = impus.map((identity) => named(identity))
+      if (xui !== undefined) fields.xui = named(xui)
+      if (rest.code !== undefined) fields.clause = FAULT_TEXTS[rest.code].clause
+      if (detail !== undefined && !pseudonym) fields.detail = detail
+      write(event, fields)
     },
     count: (event) => counts.get(event) ?? 0,
     toleranceCount: (name) => tolerated.get(name) ?? 0,

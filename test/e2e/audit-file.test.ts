@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -15,6 +15,7 @@ describe('the audit file', () => {
   let app: App
   let ue: Ue
   let auditFile: string
+  const log: Record<string, unknown>[] = []
   const url = `https://${LAB_NAF}/resource-lists/users/${impuOf('alice')}/index`
   const records = async (file: string): Promise<Record<string, unknown>[]> =>
     (await readFile(file, 'utf8'))
@@ -30,7 +31,8 @@ describe('the audit file', () => {
       store: { kind: 'memory' },
       log: { auditFile, auditEveryNth: 2 },
     })
-    app = await startApp(config, { log: createLog({ level: 'silent', identities: 'hashed' }) })
+    const destination = { write: (line: string) => log.push(JSON.parse(line)) }
+    app = await startApp(config, { log: createLog({ level: 'info', identities: 'hashed', destination }) })
     writeSims(directory, { ub: app.addresses.ub?.port ?? 0, ap: app.addresses.ap?.port ?? 0 })
     const ca = await readFile(join(directory, 'certs', 'ca.pem'))
     ue = createUe(await loadSim(join(directory, 'sims', 'alice.yaml')), { ca })
@@ -64,5 +66,21 @@ describe('the audit file', () => {
       (await records(auditFile)).map(({ code }) => code),
       ['UT_TREE_NOT_OWNED'],
     )
+  })
+
+  test('serves nobody while it cannot be written, and says why in the log', async () => {
+    const failed = () => log.filter(({ event }) => event === 'audit.failed').length
+    await rm(auditFile)
+    await symlink('/dev/full', auditFile)
+    app.reopenLogs()
+    const statuses: number[] = []
+    for (let i = 0; i < 5; i++) statuses.push((await ue.request('GET', url.replace('alice', 'bob'))).status)
+    // The first is found out at the end of its turn.
+    assert.deepEqual(statuses.slice(1), [500, 500, 500, 500])
+    assert.equal(failed(), 1)
+    await rm(auditFile)
+    app.reopenLogs()
+    assert.equal((await ue.request('GET', url.replace('alice', 'bob'))).status, 403)
+    assert.equal(failed(), 1)
   })
 })

@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import { fromHex } from '../../src/core/bytes.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { GbaError } from '../../src/errors.ts'
-import { createLog, type LogOptions, pseudonymiser } from '../../src/observe/log.ts'
+import { createLog, type LogOptions, pseudonymiser, withoutRedaction } from '../../src/observe/log.ts'
 
 const IMPU = 'sip:alice@example.org'
 const KEY_HEX = '000102030405060708090a0b0c0d0e0f'
@@ -88,6 +88,19 @@ describe('the log', () => {
     log.info({ headers: { authorization: KEY_HEX }, url: KEY_HEX, some: { url: KEY_HEX } }, 'c')
     assert.equal(lines.length, 12)
     assert.doesNotMatch(lines.join(), new RegExp(`${KEY_HEX}|AAECAwQ|"0":0`))
+  })
+})
+
+describe('the log without redaction', () => {
+  test('writes the same line, to the same place, from the same level on', () => {
+    const { log, lines } = recording({ worker: 2, level: 'warn' })
+    for (const each of [log, withoutRedaction(log)]) {
+      each.warn({ impu: IMPU, status: 403, nested: ['a', 'b'] }, 'ut.refused')
+      each.info({}, 'ut.forwarded')
+    }
+    const [one, other, ...more] = lines.map((line) => line.replace(/"time":"[^"]*"/, ''))
+    assert.match(String(one), /"worker":2/)
+    assert.deepEqual([other, more], [one, []])
   })
 })
 
