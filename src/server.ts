@@ -13,6 +13,7 @@ import Fastify, {
 import { headerValues } from './core/headers.ts'
 import { type FaultCode, PROBLEM_JSON, problemOf } from './errors.ts'
 import type { Audit } from './observe/audit.ts'
+import { RequestLog } from './request-log.ts'
 
 /** Bounds that hold before a request is a request. */
 export interface ServerLimits {
@@ -69,6 +70,7 @@ export function createServer({ log, limits, tls, onRefused, onStopping }: Server
   }
   const common = {
     loggerInstance: log,
+    childLoggerFactory: (...of: ConstructorParameters<typeof RequestLog>) => new RequestLog(...of),
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false as const,
     genReqId: () => randomUUID(),

@@ -161,6 +161,7 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
     'app.ts',
     'passage.ts',
     'connection.ts',
+    'request-log.ts',
   ],
   ioredis: ['store/redis-client.ts'],
   lmdb: ['store/lmdb-file.ts'],
@@ -191,9 +192,8 @@ describe('packages', () => {
   })
 
   test('of Fastify are types only where roles are composed', () => {
-    const composing = packages.filter(
-      ({ from, to }) => to === 'fastify' && ['ap.ts', 'app.ts', 'connection.ts', 'passage.ts'].includes(from),
-    )
+    const composers = ['ap.ts', 'app.ts', 'connection.ts', 'passage.ts', 'request-log.ts']
+    const composing = packages.filter(({ from, to }) => to === 'fastify' && composers.includes(from))
     assert.deepEqual(shown(composing.filter(({ typeOnly }) => !typeOnly)), [])
   })
 })
