@@ -71,7 +71,7 @@ export function createServer({ log, limits, tls, onRefused, onStopping }: Server
   const common = {
     loggerInstance: log,
     childLoggerFactory: (...of: ConstructorParameters<typeof RequestLog>) => new RequestLog(...of),
-    logController: new LogController({ disableRequestLogging: true }),
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     requestIdHeader: false as const,
     genReqId: () => randomUUID(),
     bodyLimit: limits.bodyBytes,

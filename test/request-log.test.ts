@@ -32,10 +32,10 @@ describe('the log of a request', () => {
   for (const level of ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const) {
     test(`writes a line of level ${level} as a child of the log does`, () => {
       const { log, lines } = recording()
-      const request = new RequestLog(log, { reqId: 'r-1' })
-      for (const each of [log.child({ reqId: 'r-1' }), request, request]) each[level]({ status: 500 }, 'ut.failed')
+      const request = new RequestLog(log, { requestId: 'r-1' })
+      for (const each of [log.child({ requestId: 'r-1' }), request, request]) each[level]({ status: 500 }, 'ut.failed')
       for (const { time: _, ...rest } of lines) {
-        assert.deepEqual(rest, { level, reqId: 'r-1', status: 500, event: 'ut.failed' })
+        assert.deepEqual(rest, { level, requestId: 'r-1', status: 500, event: 'ut.failed' })
       }
       assert.equal(lines.length, 3)
     })
@@ -43,7 +43,7 @@ describe('the log of a request', () => {
 
   test('has a level of its own, and children that carry its id', () => {
     const { log, lines } = recording()
-    const request = new RequestLog(log, { reqId: 'r-1' }, { level: 'warn' })
+    const request = new RequestLog(log, { requestId: 'r-1' }, { level: 'warn' })
     assert.equal(request.level, 'warn')
     request.info('a')
     request.child({ step: 'forward' }).warn('b')
@@ -51,7 +51,7 @@ describe('the log of a request', () => {
     request.info('c')
     request.silent()
     assert.deepEqual(
-      lines.map(({ event, reqId, step }) => [event, reqId, step]),
+      lines.map(({ event, requestId, step }) => [event, requestId, step]),
       [
         ['b', 'r-1', 'forward'],
         ['c', 'r-1', undefined],
@@ -76,8 +76,8 @@ describe('the log of a request', () => {
     for (let i = 0; i < 2; i++) await server.inject('/loud')
     await server.close()
     assert.equal(lines.length, 4)
-    for (const { id, reqId } of lines) assert.equal(reqId, id)
-    assert.equal(new Set(lines.map(({ reqId }) => reqId)).size, 2)
+    for (const { id, requestId } of lines) assert.equal(requestId, id)
+    assert.equal(new Set(lines.map(({ requestId }) => requestId)).size, 2)
   })
 })
 
@@ -92,7 +92,7 @@ test('the line about a fault of ours has the id of the request that met it', asy
     const refused = bsf.decisions.find(({ event }) => event === 'ub.refused')
     assert.equal(refused?.record.code, 'INTERNAL')
     assert.deepEqual(
-      failed.map((line) => JSON.parse(line).reqId),
+      failed.map((line) => JSON.parse(line).requestId),
       [refused?.record.requestId],
     )
   } finally {
