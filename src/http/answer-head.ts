@@ -73,12 +73,14 @@ export function parseAnswerHead(text: string, isForHead: boolean): ParsedHead {
       case 14:
         if (name.toLowerCase() !== 'content-length') break
         // Also when both say the same: who sends it twice may mean either.
-        if (contentLength !== undefined || !LENGTH.test(value)) throw invalidAnswer('Content-Length')
+        if (contentLength !== undefined || !LENGTH.test(value) || hasTab(text, colon, lineEnd))
+          throw invalidAnswer('Content-Length')
         contentLength = Number(value)
         break
       case 17:
         if (name.toLowerCase() !== 'transfer-encoding') break
-        if (isChunked || minor === 0 || value.toLowerCase() !== 'chunked') throw invalidAnswer('Transfer-Encoding')
+        if (isChunked || minor === 0 || !CHUNKED.test(value) || hasTab(text, colon, lineEnd))
+          throw invalidAnswer('Transfer-Encoding')
         isChunked = true
     }
   }
@@ -106,6 +108,7 @@ export const invalidAnswer = (detail: string): GbaError => new GbaError('UT_AS_A
 
 const CLOSE = /(?:^|[\t ,])close(?:[\t ,]|$)/
 const KEEP_ALIVE = /(?:^|[\t ,])keep-alive(?:[\t ,]|$)/
+const CHUNKED = /^chunked$/i
 const TIMEOUT = /(?:^|[\t ,;])timeout[\t ]*=[\t ]*"?(\d{1,7})/i
 /** What a number holds exactly. */
 const LENGTH = /^\d{1,15}$/
@@ -127,6 +130,9 @@ for (let code = 0; code < 256; code++) {
 }
 
 const isBlank = (code: number): boolean => code === SP || code === HTAB
+
+/** Allowed around a value, but there are parsers that take it for a part of the value. */
+const hasTab = (text: string, from: number, to: number): boolean => text.slice(from, to).includes('\t')
 
 /** NaN where there is no digit. */
 function digitAt(text: string, at: number): number {

@@ -1,5 +1,5 @@
 import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from 'node:net'
-import { type ConnectionOptions, createSecureContext, connect as tlsConnect } from 'node:tls'
+import { type ConnectionOptions, checkServerIdentity, createSecureContext, connect as tlsConnect } from 'node:tls'
 
 /** How the octets of a connection are read: see `onread` of node:net. */
 export type OnRead = NonNullable<TcpNetConnectOpts['onread']>
@@ -36,6 +36,7 @@ export function connectorTo(url: string, tls: ConnectionOptions = {}): Connector
     secureContext: others.secureContext ?? createSecureContext(others),
     ALPNProtocols: ['http/1.1'],
     rejectUnauthorized: true,
+    checkServerIdentity,
     ...(servername === '' ? {} : { servername }),
   }
   let session: Buffer | undefined

@@ -120,16 +120,24 @@ function generator(seed: number) {
   const body = () => one(['', 'hello', '\r\n\r\n', 'HTTP/1.1 200 OK\r\n\r\n', 'x'.repeat(100)])
   const statusLine = (status: number | string) =>
     `HTTP/1.${one(['1', '1', '1', '1', '0'])} ${status}${one([' OK', ' ', '', ' \xe9 \t'])}\r\n`
+  const blank = () => one(['', ' ', ' ', '\t', '  ', ' \t', '\x0b'])
   const connection = () =>
-    maybe(0.3, () => `Connection: ${one(['close', 'keep-alive', 'upgrade', 'Keep-Alive, close'])}\r\n`)
+    maybe(
+      0.3,
+      () => `Connection:${blank()}${one(['close', 'keep-alive', 'upgrade', 'Keep-Alive, close'])}${blank()}\r\n`,
+    )
   const answer = () => {
     const status = one([200, 200, 200, 201, 204, 304, 404, 412, 503, 100 + below(520)])
     const content = body()
     const [framing, after] = one([
       () => [`Content-Length: ${content.length}\r\n`, content],
       () => [`Content-Length: ${content.length + below(3) - 1}\r\n`, content],
-      () => [`content-length:${one(['0', '00', ''])}${content.length} \r\n`, content],
-      () => [`Transfer-Encoding: ${one(['chunked', 'Chunked', 'chunked', 'gzip, chunked', 'identity'])}\r\n`, chunks()],
+      () => [`content-length:${blank()}${one(['0', '00', ''])}${content.length}${blank()}\r\n`, content],
+      () => [
+        `Transfer-Encoding:${blank()}${one(['chunked', 'Chunked', 'chunked', 'gzip, chunked', 'identity'])}${blank()}\r\n`,
+        chunks(),
+      ],
+      () => ['Transfer-Encoding: chunked\r\n', chunks()],
       () => ['', content],
       () => [`${one(['Content-Length: 3\r\n', 'Transfer-Encoding: chunked\r\n'])}Content-Length: 3\r\n`, 'abc'],
     ])() as [string, string]

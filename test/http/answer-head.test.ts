@@ -78,6 +78,13 @@ describe('the head of an answer', () => {
     ['a length with a fraction', head(OK, 'Content-Length: 1.0')],
     ['a length with white space in it', head(OK, 'Content-Length: 1 0')],
     ['a length that no number holds', head(OK, 'Content-Length: 9999999999999999')],
+    ['a length with a tab behind it', head(OK, 'Content-Length: 1\t')],
+    ['a length with a tab before it', head(OK, 'Content-Length:\t1')],
+    [
+      'chunked with a tab behind it, which some parsers take for another coding',
+      head(OK, 'Transfer-Encoding: chunked\t'),
+    ],
+    ['chunked with a tab before it', head(OK, 'Transfer-Encoding:\tchunked')],
     ['a length and chunks', head(OK, 'Content-Length: 1', 'Transfer-Encoding: chunked')],
     ['chunks and a length', head(OK, 'Transfer-Encoding: chunked', 'Content-Length: 0')],
     ['a length and chunks with 204', head('HTTP/1.1 204 x', 'Content-Length: 0', 'Transfer-Encoding: chunked')],
