@@ -101,3 +101,9 @@ export function asking(client: Client, request: OutgoingRequest = requestOf(), s
 export async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise((later) => setTimeout(later, 5))
 }
+
+/** After it, what was written within this process before it has been read, however late the process runs. */
+export async function turn(): Promise<void> {
+  for (let times = 0; times < 3; times++) await new Promise((later) => setTimeout(later, 2))
+  for (let times = 0; times < 3; times++) await new Promise((later) => setImmediate(later))
+}

@@ -4,7 +4,7 @@ import { createServer, type Socket } from 'node:net'
 import { afterEach, describe, test } from 'node:test'
 import type { Client, ClientOptions } from '../../src/http/client.ts'
 import { type Arrived, scriptedAs } from '../support/scripted-as.ts'
-import { ask, asking, clientOf, type Got, invalid, Recorder, requestOf, unreachable, until } from './asking.ts'
+import { ask, asking, clientOf, type Got, invalid, Recorder, requestOf, turn, unreachable, until } from './asking.ts'
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -29,7 +29,6 @@ const OK = 'HTTP/1.1 200 OK\r\n'
 const wholeOf = (body: string) => `${OK}Content-Length: ${Buffer.byteLength(body, 'latin1')}\r\n\r\n${body}`
 const targetOf = ({ head }: Arrived) => head.split(' ')[1] ?? ''
 const shown = ({ head, body, isWhole }: Got) => [head.status, body.toString('latin1'), isWhole]
-const turn = () => new Promise<void>((later) => setTimeout(later, 20))
 
 /** Writes parts apart, so that they are read apart. */
 async function inParts(socket: Socket, parts: readonly string[]): Promise<void> {
