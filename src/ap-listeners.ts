@@ -1,6 +1,5 @@
 import type { Server as HttpsServer } from 'node:https'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
-import type { FastifyInstance } from 'fastify'
 import ap, { type ApOptions } from './ap.ts'
 import { EXPRESS_BODY_BYTES, expressLane, expressTakes } from './ap-express.ts'
 import { type ApPolicy, nonEmpty, plainPolicyOf } from './ap-policy.ts'
@@ -138,7 +137,10 @@ async function tlsServer(parts: ListenerParts) {
 }
 
 /** The lane that the common request takes; everything else goes the general road behind it. */
-function expressBefore(fastify: FastifyInstance, { common, config, log, policy }: ListenerParts): Express {
+function expressBefore(
+  fastify: Awaited<ReturnType<typeof fastifyFor>>,
+  { common, config, log, policy }: ListenerParts,
+): Express {
   const { limits } = config
   const clients = new Map(policy.appServers.map((server) => [server.name, httpClient(clientOptionsOf(server))]))
   fastify.addHook('onClose', () => {

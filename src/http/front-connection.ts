@@ -100,7 +100,10 @@ export class FrontConnection implements ExchangeHost {
     this.#exchange = undefined
     this.#since = this.#nowish()
     this.#isFresh = false
-    if (isLast || this.isEnding) return this.#end()
+    if (isLast || this.isEnding) {
+      this.#end()
+      return
+    }
     if (this.#bodyLeft > 0 || this.#held.length > 0) queueMicrotask(this.#advance)
     this.#resume()
   }
@@ -140,7 +143,10 @@ export class FrontConnection implements ExchangeHost {
       if (this.#pieces > MAX_PIECES) this.#handOver()
       return
     }
-    if (head === 'other' || !this.#host.takes(head)) return this.#handOver()
+    if (head === 'other' || !this.#host.takes(head)) {
+      this.#handOver()
+      return
+    }
     this.#pieces = 0
     this.#held = this.#held.length === head.length ? NOTHING : this.#held.subarray(head.length)
     this.#bodyLeft = head.contentLength

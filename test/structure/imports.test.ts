@@ -132,7 +132,9 @@ describe('imports', () => {
     const others = ['zn', 'zh', 'ub', 'hss', 'as', 'store', 'tls', 'config']
     const beyond = ourImports.filter(
       ({ from, to, typeOnly }) =>
-        from === 'ap.ts' && others.includes(unitOf(to)) && !(typeOnly && MEETING_POINTS.includes(to)),
+        ['ap.ts', 'ap-stages.ts', 'ap-express.ts'].includes(from) &&
+        others.includes(unitOf(to)) &&
+        !(typeOnly && MEETING_POINTS.includes(to)),
     )
     assert.deepEqual(shown(beyond), [])
   })
