@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import type { Impu } from '../core/identity.ts'
 import { GbaError } from '../errors.ts'
 import type { AccessEntry } from './store.ts'
@@ -55,13 +55,14 @@ export class AccessQueue {
   }
 
   /** @throws what the store says when it takes nothing; the entries go on waiting */
-  async flush(): Promise<void> {
+  async flush(pauseMs = 0): Promise<void> {
     // Who comes back while this runs waits for the next time: a busy owner would keep it going for ever.
     for (let left = this.#waiting.size; left > 0 && this.#waiting.size > 0; ) {
       const written = this.#options.write(this.#waiting)
       for (const owner of written) this.#forget(owner)
       left -= Math.max(1, written.length)
-      if (left > 0) await nextTurn() // requests come between
+      // Requests come between: each write blocks the process for as long as its disk takes.
+      if (left > 0) await (pauseMs > 0 && left < MANY_OWNERS ? delay(pauseMs) : nextTurn())
     }
     const dropped = this.#dropped
     this.#dropped = 0
@@ -81,7 +82,7 @@ export class AccessQueue {
 
   #schedule(): void {
     this.#timer ??= setTimeout(() => {
-      this.flush()
+      this.flush(PAUSE_MS)
         .then(
           () => {
             this.#isFailing = false
@@ -98,3 +99,9 @@ export class AccessQueue {
     }, this.#options.delayMs).unref()
   }
 }
+
+/** Between the writes of what came in within one delay, where nobody waits for them. */
+const PAUSE_MS = 20
+
+/** As many would not be written within the delay, with pauses. */
+const MANY_OWNERS = 1000

@@ -219,16 +219,3 @@ function privateIdentityFinder({ btid, impi, username }: Grant): (value: string)
     return forms.some((form) => needles.some((needle) => form.includes(needle)))
   }
 }
-
-export function headTextOf(method: string, target: string, headers: OutgoingHeaders): string {
-  let text = `${method} ${target} HTTP/1.1\r\n`
-  for (const [name, value] of Object.entries(headers)) for (const line of [value].flat()) text += `${name}: ${line}\r\n`
-  return `${text}\r\n`
-}
-
-export function returnedFields(received: RawHeaders): string[] {
-  const headers: Record<string, string[]> = {}
-  for (const [name, value] of pairs(received)) (headers[name.toLowerCase()] ??= []).push(value)
-  const { 'content-length': _, ...rest } = incomingHeaders(headers as IncomingHttpHeaders)
-  return Object.entries(rest).flatMap(([name, value]) => [value].flat().flatMap((line) => [name, line as string]))
-}
