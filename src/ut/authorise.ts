@@ -1,5 +1,7 @@
 import type { Uss } from '../core/guss.ts'
 import { type Btid, type Impi, type Impu, isTemporaryImpu } from '../core/identity.ts'
+import { marker } from '../core/mark.ts'
+import { WeakMemo } from '../core/memo.ts'
 import { isWildcarded, wildcardMatcher } from '../core/wildcard.ts'
 import { type FaultCode, GbaError } from '../errors.ts'
 import type { XcapUri } from './xcap-uri.ts'
@@ -74,11 +76,11 @@ export interface Grant {
   readonly tolerances: readonly GrantTolerance[]
 }
 
-const grants = new WeakSet<object>()
+const grants = marker<true>()
 
 /** Whether this very value came from `authorise`: the compiler can be talked round, this cannot. */
 export const isGrant = (value: unknown): value is Grant =>
-  typeof value === 'object' && value !== null && grants.has(value)
+  typeof value === 'object' && value !== null && grants.markOf(value) === true
 
 /**
  * Decides whether a subscriber may do this to this document, and as whom the application server will see it.
@@ -101,13 +103,8 @@ export function authorise(
   intended: Impu | undefined,
   policy: RoutePolicy,
 ): Grant {
-  const { settings, tolerances } = applicableSettings(subject.ussList, policy)
-  const uids = unique(settings.flatMap((uss) => uss.uids))
-  const allowed = uids.filter((impu) => !isTemporaryImpu(impu) && !isWildcarded(impu))
-  const owns = ownershipTest(allowed, uids)
-  if (!uids.some((impu) => !isTemporaryImpu(impu))) {
-    refuse('UT_USS_MISSING', `no public identity for GSID ${policy.gsids.join(', ')}`)
-  }
+  const { ussList, btid, impi } = subject
+  const { uids, allowed, owns, flags, identities, tolerances } = standingOf(ussList, policy)
   if (intended !== undefined && !owns(intended)) {
     refuse('UT_IMPU_NOT_OWNED', `intended identity ${intended} is not the subscriber's`)
   }
@@ -117,35 +114,80 @@ export function authorise(
   const asserted = intended ?? (policy.defaultIdentity === 'first' ? (first ?? own) : (own ?? first))
   if (asserted === undefined) refuse('UT_USS_MISSING', 'only wildcarded identities, and the UE names none of theirs')
   const alone = intended !== undefined || policy.assert !== 'all'
-  const grant = Object.freeze({
+  const assertedIdentities = Object.freeze(alone ? [asserted] : unique([asserted, ...allowed]))
+  const grant: Writable<Omit<Grant, typeof proof>> = {
     appServer: policy.appServer,
     method,
     target: uri.target,
     uri,
-    assertedIdentities: Object.freeze(alone ? [asserted] : unique([asserted, ...allowed])),
-    flags: Object.freeze(unique(settings.flatMap((uss) => uss.flags))),
+    assertedIdentities,
+    flags,
     ownTree: own !== undefined,
-    ...(intended !== undefined && { intendedIdentity: intended }),
-    ...(subject.btid !== undefined && { btid: subject.btid }),
-    ...(subject.impi !== undefined && { impi: subject.impi }),
-    ...secretName(subject.username, uids),
-    identities: Object.freeze(unique(subject.ussList.flatMap((uss) => uss.uids))),
-    subscriber: subject.impi === undefined ? `impus ${uids.toSorted().join(' ')}` : `impi ${subject.impi}`,
-    tolerances: Object.freeze(tolerances),
-  }) as Grant
-  grants.add(grant)
-  return grant
+    identities,
+    subscriber: impi === undefined ? `impus ${uids.toSorted().join(' ')}` : `impi ${impi}`,
+    tolerances,
+  }
+  if (intended !== undefined) grant.intendedIdentity = intended
+  if (btid !== undefined) grant.btid = btid
+  if (impi !== undefined) grant.impi = impi
+  if (isSecretName(subject.username, uids)) grant.username = subject.username
+  return Object.freeze(grants.mark(grant, true)) as Grant
 }
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
+/** What of a decision is the same for every request of one subscriber on one route. */
+interface Standing {
+  readonly policy: RoutePolicy
+  /** Of the settings that count here. */
+  readonly uids: readonly Impu[]
+  /** Those of them that can be asserted. */
+  readonly allowed: readonly Impu[]
+  readonly owns: (impu: Impu) => boolean
+  readonly flags: readonly number[]
+  /** Of all settings. */
+  readonly identities: readonly Impu[]
+  readonly tolerances: readonly GrantTolerance[]
+}
+
+/**
+ * Made once for settings that are used again and again, as long as they are the same list, on the same route: new
+ * settings are a new list, and a new configuration has new routes.
+ * @throws GbaError UT_USS_MISSING
+ */
+function standingOf(ussList: readonly Uss[], policy: RoutePolicy): Standing {
+  const known = standings.get(ussList)
+  if (known?.policy === policy) return known
+  const { settings, tolerances } = applicableSettings(ussList, policy)
+  const uids = unique(settings.flatMap((uss) => uss.uids))
+  const allowed = uids.filter((impu) => !isTemporaryImpu(impu) && !isWildcarded(impu))
+  if (uids.every(isTemporaryImpu)) {
+    refuse('UT_USS_MISSING', `no public identity for GSID ${policy.gsids.join(', ')}`)
+  }
+  const standing: Standing = {
+    policy,
+    uids,
+    allowed,
+    owns: ownershipTest(allowed, uids),
+    flags: Object.freeze(unique(settings.flatMap((uss) => uss.flags))),
+    identities: Object.freeze(unique(ussList.flatMap((uss) => uss.uids))),
+    tolerances: Object.freeze(tolerances),
+  }
+  standings.keep(ussList, standing)
+  return standing
+}
+
+const standings = new WeakMemo<readonly Uss[], Standing>(16_384)
 
 /**
  * A username that is part of a public identity anyway has nothing to hide; and one of a few letters stands in every other
  * text, so that to look for it would refuse all.
  */
-function secretName(username: string | undefined, uids: readonly Impu[]): { readonly username?: string } {
-  if (username === undefined) return {}
+function isSecretName(username: string | undefined, uids: readonly Impu[]): username is string {
+  if (username === undefined) return false
   const bare = (text: string) => text.toLowerCase().replace(/^(?:sips?|tel):/, '')
   const isTold = uids.some((uid) => bare(uid).includes(bare(username)))
-  return isTold || username.length < LEAST_SECRET_NAME ? {} : { username }
+  return !isTold && username.length >= LEAST_SECRET_NAME
 }
 
 const LEAST_SECRET_NAME = 6
@@ -172,8 +214,10 @@ function applicableSettings(
 }
 
 function ownershipOf(auid: string, { ownership, ownershipByAuid = {} }: RoutePolicy): Ownership {
-  const exception = Object.entries(ownershipByAuid).find(([name]) => name.toLowerCase() === auid.toLowerCase())
-  return exception?.[1] ?? ownership
+  for (const name in ownershipByAuid) {
+    if (name.toLowerCase() === auid.toLowerCase()) return ownershipByAuid[name] ?? ownership
+  }
+  return ownership
 }
 
 function requireAccess(uri: XcapUri, own: boolean, method: string, ownership: Ownership): void {

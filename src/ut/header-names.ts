@@ -1,4 +1,37 @@
 import { claimsIdentity, foldedNames, foldName, HOP_BY_HOP, isPlainName, startingWith } from '../core/header-names.ts'
+import { Memo } from '../core/memo.ts'
+
+/** All that a header name decides. */
+export interface HeaderTraits {
+  /** In lower case. */
+  readonly key: string
+  /** A UE that sends it asserts an identity or flags itself. */
+  readonly claimsIdentity: boolean
+  readonly forwardable: boolean
+  readonly returnable: boolean
+  /** It is in `PASSED_OUTSIDE`. */
+  readonly passedOutside: boolean
+  /** It is in `SINGLE`. */
+  readonly single: boolean
+}
+
+/** What a name decides, which for the names that come in every request is remembered. */
+export const traitsOf = (name: string): HeaderTraits => TRAITS.of(name)
+
+const TRAITS = new Memo<HeaderTraits>(
+  (name) => {
+    const key = name.toLowerCase()
+    return {
+      key,
+      claimsIdentity: claimsIdentity(name),
+      forwardable: forwardable(name),
+      returnable: returnable(name),
+      passedOutside: PASSED_OUTSIDE.has(key),
+      single: SINGLE.has(key),
+    }
+  },
+  { most: 1_000, longest: 64 },
+)
 
 /** Whether a header of the UE may go on to an application server. */
 export function forwardable(name: string): boolean {

@@ -1,12 +1,13 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { claimsIdentity, faultOfFixedHeader } from '../core/header-names.ts'
+import { faultOfFixedHeader } from '../core/header-names.ts'
 import { headerValues, type RawHeaders } from '../core/headers.ts'
 import type { Impu } from '../core/identity.ts'
 import { formatFlags, formatIdentities } from '../core/identity-header.ts'
+import { marker } from '../core/mark.ts'
 import { GbaError } from '../errors.ts'
 import type { AppServerPolicy } from './app-server-policy.ts'
 import { type Grant, isGrant } from './authorise.ts'
-import { changesMeaning, forwardable, PASSED_OUTSIDE, returnable, SINGLE } from './header-names.ts'
+import { changesMeaning, type HeaderTraits, traitsOf } from './header-names.ts'
 import { type Telling, tellingOf } from './telling.ts'
 
 export type { AppServerPolicy, IdentityHeaderName } from './app-server-policy.ts'
@@ -31,11 +32,11 @@ export interface Outgoing {
   readonly headers: OutgoingHeaders
 }
 
-const prepared = new WeakMap<object, { readonly grant: Grant; readonly target: string }>()
+const prepared = marker<{ readonly grant: Grant; readonly target: string }>()
 
 /** The target that belongs to these very headers and this very grant; undefined when `prepare` did not make them. */
 export function preparedTarget(headers: OutgoingHeaders, grant: Grant): string | undefined {
-  const its = prepared.get(headers)
+  const its = prepared.markOf(headers)
   return its?.grant === grant ? its.target : undefined
 }
 
@@ -46,8 +47,9 @@ export function preparedTarget(headers: OutgoingHeaders, grant: Grant): string |
  * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
  */
 export function inspectIdentityHeaders(received: RawHeaders): void {
-  for (const [name] of pairs(received)) {
-    if (claimsIdentity(name)) throw new GbaError('UT_IDENTITY_HEADER_FORBIDDEN', `the UE sent ${name}`)
+  for (let i = 0; i + 1 < received.length; i += 2) {
+    const name = received[i] ?? ''
+    if (traitsOf(name).claimsIdentity) throw new GbaError('UT_IDENTITY_HEADER_FORBIDDEN', `the UE sent ${name}`)
   }
 }
 
@@ -78,16 +80,16 @@ export function prepare(
     throw new TypeError(`a grant for ${grant.appServer}, and the policy of ${policy.name}`)
   }
   const telling = tellingOf(grant, policy)
-  const headers = Object.freeze({
-    ...passedHeaders(received, grant, telling),
-    ...fixedHeaders(policy),
-    host: policy.hostHeader === 'preserve' ? framing.host : policy.authority,
-    ...(framing.contentLength !== undefined && { 'content-length': String(framing.contentLength) }),
-    'x-request-id': framing.requestId,
-    ...identityHeaders(grant, telling, policy),
-  }) as unknown as OutgoingHeaders
-  prepared.set(headers, { grant, target: telling.target })
-  return { target: telling.target, headers }
+  const { target } = telling
+  const headers = passedHeaders(received, grant, telling)
+  // In the place of what the UE sent under these names.
+  Object.assign(headers, fixedHeaders(policy))
+  headers.host = policy.hostHeader === 'preserve' ? framing.host : policy.authority
+  if (framing.contentLength !== undefined) headers['content-length'] = String(framing.contentLength)
+  headers['x-request-id'] = framing.requestId
+  addIdentity(headers, grant, telling, policy)
+  const made = Object.freeze(prepared.mark(headers, { grant, target })) as unknown as OutgoingHeaders
+  return { target, headers: made }
 }
 
 /** The headers of `prepare` alone; the target that goes with them is remembered. */
@@ -105,45 +107,53 @@ export const outgoingHeaders = (
  * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
  */
 export function incomingHeaders(received: IncomingHttpHeaders): IncomingHttpHeaders {
-  const connection = connectionOptions(received.connection === undefined ? [] : [received.connection].flat())
+  const { connection = [] } = received
+  const named = namedBy(typeof connection === 'string' ? [connection] : connection)
   const passed: IncomingHttpHeaders = {}
-  for (const [name, value] of Object.entries(received)) {
-    if (value === undefined || !returnable(name) || connection.has(name.toLowerCase())) continue
-    if ([value].flat().every((line) => FIELD_VALUE.test(line))) passed[name.toLowerCase()] = value
+  for (const name of Object.keys(received)) {
+    const value = received[name]
+    const { key, returnable } = traitsOf(name)
+    if (value === undefined || !returnable || named?.has(key)) continue
+    const isGood = typeof value === 'string' ? FIELD_VALUE.test(value) : value.every((line) => FIELD_VALUE.test(line))
+    if (isGood) passed[key] = value
   }
   return passed
 }
 
 const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
-function* pairs(received: RawHeaders): Generator<readonly [name: string, value: string]> {
-  for (let i = 0; i + 1 < received.length; i += 2) yield [received[i] ?? '', received[i + 1] ?? '']
-}
-
-const oneOrMore = (values: string[]): string | string[] => (values.length === 1 ? (values[0] ?? '') : values)
-
-function connectionOptions(values: readonly string[]): ReadonlySet<string> {
+/** What the values of Connection name; undefined: nothing that is not dropped anyway. */
+function namedBy(values: readonly string[]): ReadonlySet<string> | undefined {
+  if (values.every((value) => /^(?:keep-alive)?$/i.test(value))) return undefined
   return new Set(values.flatMap((value) => value.toLowerCase().split(',')).map((option) => option.trim()))
 }
 
+/** Those of the UE, by name in lower case: an object that nobody else has yet. */
 function passedHeaders(received: RawHeaders, grant: Grant, { disclosure }: Telling): Record<string, string | string[]> {
-  const connection = connectionOptions(headerValues(received, 'connection'))
+  const named = namedBy(headerValues(received, 'connection'))
   const isPrivate = privateIdentityFinder(grant)
-  const passed = new Map<string, string[]>()
-  for (const [name, value] of pairs(received)) {
-    const key = name.toLowerCase()
-    if (!forwardable(name) || connection.has(key) || !FIELD_VALUE.test(value)) continue
-    if (disclosure ? !passesOutside(key, value, disclosure) : isPrivate(value)) continue
-    const values = passed.get(key)
-    if (values && SINGLE.has(key)) throw new GbaError('UT_REQUEST_MALFORMED', `${key} is there twice`)
-    if (values) values.push(value)
-    else passed.set(key, [value])
+  const passed: Record<string, string | string[]> = {}
+  for (let i = 0; i + 1 < received.length; i += 2) {
+    const value = received[i + 1] ?? ''
+    const traits = traitsOf(received[i] ?? '')
+    const { key } = traits
+    if (!traits.forwardable || named?.has(key) || !FIELD_VALUE.test(value)) continue
+    if (disclosure ? !passesOutside(traits, value, disclosure) : isPrivate(value)) continue
+    const before = Object.hasOwn(passed, key) ? passed[key] : undefined
+    if (before === undefined) passed[key] = value
+    else if (traits.single) throw new GbaError('UT_REQUEST_MALFORMED', `${key} is there twice`)
+    else if (typeof before === 'string') passed[key] = [before, value]
+    else before.push(value)
   }
-  return Object.fromEntries([...passed].map(([key, values]) => [key, oneOrMore(values)]))
+  return passed
 }
 
-function passesOutside(key: string, value: string, disclosure: NonNullable<Telling['disclosure']>): boolean {
-  if (!PASSED_OUTSIDE.has(key)) return false
+function passesOutside(
+  { key, passedOutside }: HeaderTraits,
+  value: string,
+  disclosure: NonNullable<Telling['disclosure']>,
+): boolean {
+  if (!passedOutside) return false
   const found = disclosure(value)
   if (found && changesMeaning(key)) throw new GbaError('UT_IDENTITY_NOT_WITHHELD', `${key} has ${found}`)
   return !found
@@ -166,24 +176,23 @@ function fixedHeaders({ fixedHeaders: configured = NONE }: AppServerPolicy): Rec
 
 const NONE = {}
 
-function identityHeaders(
+function addIdentity(
+  headers: Record<string, string | string[]>,
   { flags }: Grant,
   { assertedIdentities, intendedIdentity }: Telling,
   policy: AppServerPolicy,
-): Record<string, string> {
-  const asserted = policy.identityHeader.map((name) => [
-    name.toLowerCase(),
-    name === 'P-Asserted-Identity'
-      ? bracketed(assertedIdentities)
-      : policy.identityQuoted
-        ? formatIdentities(assertedIdentities)
-        : bare(assertedIdentities),
-  ])
-  return {
-    ...Object.fromEntries(asserted),
-    ...(policy.authorisationFlags && flags.length > 0 && { 'x-3gpp-authorization-flags': formatFlags(flags) }),
-    ...(policy.forwardIntendedIdentity &&
-      intendedIdentity !== undefined && { 'x-3gpp-intended-identity': formatIdentities([intendedIdentity]) }),
+): void {
+  for (const name of policy.identityHeader) {
+    headers[traitsOf(name).key] =
+      name === 'P-Asserted-Identity'
+        ? bracketed(assertedIdentities)
+        : policy.identityQuoted
+          ? formatIdentities(assertedIdentities)
+          : bare(assertedIdentities)
+  }
+  if (policy.authorisationFlags && flags.length > 0) headers['x-3gpp-authorization-flags'] = formatFlags(flags)
+  if (policy.forwardIntendedIdentity && intendedIdentity !== undefined) {
+    headers['x-3gpp-intended-identity'] = formatIdentities([intendedIdentity])
   }
 }
 
@@ -210,7 +219,10 @@ function privateIdentityFinder({ btid, impi, username }: Grant): (value: string)
   const rand = btid?.split('@', 1)[0]
   const imsi = /^[0-9]{14,15}(?=@)/.exec(impi ?? '')?.[0]
   const needles = [rand, impi, imsi, username].flatMap((needle) => (needle ? [needle.toLowerCase()] : []))
+  const shortest = Math.min(...needles.map(({ length }) => length))
   return (value) => {
+    // What is shorter cannot hold one, and gets no longer by decoding.
+    if (value.length < shortest) return false
     const forms = [value.toLowerCase()]
     for (let form = value; form.includes('%') && forms.length < 4; ) {
       form = form.replace(/%([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
