@@ -53,6 +53,10 @@ export function formatIdentities(impus: readonly Impu[]): string {
  */
 export function formatFlags(flags: readonly number[]): string {
   if (flags.length === 0) throw new RangeError('no flag')
-  if (!flags.every((flag) => flag >>> 0 === flag)) throw new RangeError('not a flag')
-  return flags.map((flag) => `"${flag}"`).join(',')
+  let value = ''
+  for (const flag of flags) {
+    if (flag >>> 0 !== flag) throw new RangeError('not a flag')
+    value += value === '' ? `"${flag}"` : `,"${flag}"`
+  }
+  return value
 }

@@ -13,7 +13,7 @@ import { Secret } from './secret.ts'
  * @see 3GPP TS 33.220 Annex B.2 (Rel-17)
  */
 export function kdf(key: Secret, fc: number, parameters: readonly Uint8Array[]): Uint8Array {
-  return new Uint8Array(createHmac('sha256', key.expose()).update(kdfInput(fc, parameters)).digest())
+  return new Uint8Array(createHmac('sha256', key.keyObject()).update(kdfInput(fc, parameters)).digest())
 }
 
 /**

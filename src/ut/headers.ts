@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http'
 import { faultOfFixedHeader } from '../core/header-names.ts'
 import { headerValues, type RawHeaders } from '../core/headers.ts'
 import type { Impu } from '../core/identity.ts'
@@ -8,9 +7,11 @@ import { GbaError } from '../errors.ts'
 import type { AppServerPolicy } from './app-server-policy.ts'
 import { type Grant, isGrant } from './authorise.ts'
 import { changesMeaning, type HeaderTraits, traitsOf } from './header-names.ts'
+import { FIELD_VALUE, namedBy } from './returned-headers.ts'
 import { type Telling, tellingOf } from './telling.ts'
 
 export type { AppServerPolicy, IdentityHeaderName } from './app-server-policy.ts'
+export { incomingHeaders, returnedFields } from './returned-headers.ts'
 
 /** What only the proxy knows of the message it sends. */
 export interface Framing {
@@ -101,31 +102,31 @@ export const outgoingHeaders = (
 ): OutgoingHeaders => prepare(grant, policy, received, framing).headers
 
 /**
- * The headers of an application server's answer that reach the UE. Challenges and identities are the proxy's business;
- * cookies are dropped as those of the request are. ETag, Content-* and the rest pass untouched.
- * @param received  by name, as an HTTP client gives them
- * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
+ * Request line and header fields as HTTP/1.1 sends them, the empty line included: for a lane that writes to its own
+ * connection. Host comes first; framing is what `prepare` was told. Every part is looked at once more, since one line end
+ * too many would be another request.
+ * @param target  of `preparedTarget`
+ * @returns characters of U+0000..U+00FF, each one octet
+ * @throws TypeError for headers that `prepare` did not make, or not for this method and target; for any octet that would
+ *   end a line, and any name or target that would end early
+ * @see RFC 9112 clause 3
  */
-export function incomingHeaders(received: IncomingHttpHeaders): IncomingHttpHeaders {
-  const { connection = [] } = received
-  const named = namedBy(typeof connection === 'string' ? [connection] : connection)
-  const passed: IncomingHttpHeaders = {}
-  for (const name of Object.keys(received)) {
-    const value = received[name]
-    const { key, returnable } = traitsOf(name)
-    if (value === undefined || !returnable || named?.has(key)) continue
-    const isGood = typeof value === 'string' ? FIELD_VALUE.test(value) : value.every((line) => FIELD_VALUE.test(line))
-    if (isGood) passed[key] = value
-  }
-  return passed
+export function headTextOf(method: string, target: string, headers: OutgoingHeaders): string {
+  const its = prepared.markOf(headers)
+  if (its?.grant.method !== method || its.target !== target) throw new TypeError('a request that nobody prepared')
+  if (!NAME.test(method) || !TARGET.test(target)) throw new TypeError('a request line that is none')
+  let head = `${method} ${target} HTTP/1.1\r\n${fieldOf('host', headers.host)}`
+  for (const name of Object.keys(headers)) if (name !== 'host') head += fieldOf(name, headers[name])
+  return `${head}\r\n`
 }
 
-const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const TARGET = /^[\x21-\x7e]+$/
 
-/** What the values of Connection name; undefined: nothing that is not dropped anyway. */
-function namedBy(values: readonly string[]): ReadonlySet<string> | undefined {
-  if (values.every((value) => /^(?:keep-alive)?$/i.test(value))) return undefined
-  return new Set(values.flatMap((value) => value.toLowerCase().split(',')).map((option) => option.trim()))
+function fieldOf(name: string, value: string | string[] | undefined): string {
+  if (typeof value !== 'string') return (value ?? []).map((line) => fieldOf(name, line)).join('')
+  if (!NAME.test(name) || !FIELD_VALUE.test(value)) throw new TypeError('a header field that is none')
+  return `${name}: ${value}\r\n`
 }
 
 /** Those of the UE, by name in lower case: an object that nobody else has yet. */
@@ -216,18 +217,30 @@ function bracketed(identities: readonly Impu[]): string {
 
 /** Finds the IMPI, the IMSI in it, and the random part of the B-TID, raw or percent-encoded, in any letter case. */
 function privateIdentityFinder({ btid, impi, username }: Grant): (value: string) => boolean {
+  const needles: string[] = []
   const rand = btid?.split('@', 1)[0]
-  const imsi = /^[0-9]{14,15}(?=@)/.exec(impi ?? '')?.[0]
-  const needles = [rand, impi, imsi, username].flatMap((needle) => (needle ? [needle.toLowerCase()] : []))
-  const shortest = Math.min(...needles.map(({ length }) => length))
+  if (rand) needles.push(rand.toLowerCase())
+  // An IMSI in front of the domain is found wherever the whole is, and alone.
+  if (impi) needles.push((/^[0-9]{14,15}(?=@)/.exec(impi)?.[0] ?? impi).toLowerCase())
+  if (username) needles.push(username.toLowerCase())
+  let shortest = Number.POSITIVE_INFINITY
+  for (const { length } of needles) if (length < shortest) shortest = length
+  const shows = (text: string): boolean => {
+    const form = text.toLowerCase()
+    for (const needle of needles) if (form.includes(needle)) return true
+    return false
+  }
   return (value) => {
     // What is shorter cannot hold one, and gets no longer by decoding.
     if (value.length < shortest) return false
-    const forms = [value.toLowerCase()]
-    for (let form = value; form.includes('%') && forms.length < 4; ) {
+    if (shows(value)) return true
+    for (let form = value, layers = 0; form.includes('%') && layers < MOST_LAYERS; layers++) {
       form = form.replace(/%([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
-      forms.push(form.toLowerCase())
+      if (shows(form)) return true
     }
-    return forms.some((form) => needles.some((needle) => form.includes(needle)))
+    return false
   }
 }
+
+/** Of percent-encoding that are taken off. */
+const MOST_LAYERS = 3
