@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type OwnAnswer, SERVER_TOKENS, type Stages } from './ap-stages.ts'
 import { GbaError } from './errors.ts'
 import type { AnswerHead, AnswerSink, Call, Client } from './http/client.ts'
+import { dateLine } from './http/exchange.ts'
 import type { Exchange } from './http/front.ts'
 import type { RequestHead } from './http/request-head.ts'
 import type { Logger } from './observe/log.ts'
@@ -162,7 +163,7 @@ class Carriage implements AnswerSink {
 
   #own({ status, headers, body }: OwnAnswer, isLast: boolean): void {
     const { connection: _, ...told } = headers
-    let fields = SERVER_LINE
+    let fields = SERVER_LINE + dateLine()
     for (const [name, value] of Object.entries(told)) {
       for (const line of [value].flat()) fields += `${name}: ${line}\r\n`
     }
@@ -177,7 +178,15 @@ const SERVER_LINE = `server: ${SERVER_TOKENS}\r\n`
 /** @param toldLength  of a body that is not there */
 function fieldsText(returned: readonly string[], toldLength: number | undefined, proof: string | undefined): string {
   let fields = SERVER_LINE
-  for (let i = 0; i + 1 < returned.length; i += 2) fields += `${returned[i]}: ${returned[i + 1]}\r\n`
+  let isDated = false
+  for (let i = 0; i + 1 < returned.length; i += 2) {
+    const name = returned[i]
+    // Its body is framed anew.
+    if (name === 'content-length') continue
+    if (name === 'date') isDated = true
+    fields += `${name}: ${returned[i + 1]}\r\n`
+  }
+  if (!isDated) fields += dateLine()
   if (toldLength !== undefined) fields += `content-length: ${toldLength}\r\n`
   return proof === undefined ? fields : `${fields}authentication-info: ${proof}\r\n`
 }

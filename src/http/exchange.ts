@@ -147,7 +147,7 @@ export class Exchange {
 
   #headText(status: number, fields: string, framing: string, isLast: boolean): string {
     const connection = isLast ? 'connection: close\r\n' : this.#host.keepAliveHeader
-    return `${statusLine(status)}${fields}${dateLine()}${connection}${framing}\r\n`
+    return `${statusLine(status)}${fields}${connection}${framing}\r\n`
   }
 }
 
@@ -174,8 +174,8 @@ function statusLine(status: number): string {
 let dateAt = 0
 let date = ''
 
-/** @see RFC 9110 clause 6.6.1 */
-function dateLine(): string {
+/** The Date of an answer that has none yet. @see RFC 9110 clause 6.6.1 */
+export function dateLine(): string {
   const second = Math.floor(Date.now() / 1000)
   if (second !== dateAt) {
     dateAt = second

@@ -19,7 +19,10 @@ const says =
   (head: string, body = ''): Script =>
   (socket, { head: asked }) =>
     socket.write(`${head}\r\n\r\n${asked.startsWith('HEAD') ? '' : body}`)
-const ok = says('HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Type: application/xml\r\nContent-Length: 8', 'recorded')
+const ok = says(
+  'HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 10:00:00 GMT\r\nETag: "1"\r\nContent-Type: application/xml\r\nContent-Length: 8',
+  'recorded',
+)
 
 interface Case {
   readonly name: string
@@ -284,7 +287,11 @@ describe('the two lanes', () => {
 const methodOf = (octets: Buffer) => octets.toString('latin1', 0, octets.indexOf(' '))
 
 /** What differs between any two exchanges, and what each lane says of the connection in its own way. */
-function shown({ status, headers, body }: RawAnswer) {
+function shown({ status, headers, values, body }: RawAnswer) {
+  for (const name of ['date', 'server', 'connection', 'content-length', 'transfer-encoding']) {
+    assert.ok(values(name).length <= 1, `${name} ${values(name).length} times`)
+  }
+  assert.ok(values('content-length').length === 0 || values('transfer-encoding').length === 0)
   const fields = headers
     .filter(([name]) => !['date', 'keep-alive', 'transfer-encoding', 'content-length'].includes(name))
     .map(([name, value]) => [
