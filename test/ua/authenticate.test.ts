@@ -17,6 +17,7 @@ import { memoryNonceLedger } from '../../src/store/memory.ts'
 import { authenticator, type NafPolicy } from '../../src/ua/authenticate.ts'
 import { type ChallengePolicy, realmOf, UA_OPAQUE } from '../../src/ua/challenge.ts'
 import type { UaRequest } from '../../src/ua/verify.ts'
+import { cachedKeySource } from '../../src/zn/cache.ts'
 import type { Bia, Bir } from '../../src/zn/port.ts'
 
 const NAF = 'xcap.example.org' as Fqdn
@@ -477,5 +478,67 @@ describe('a strict profile', () => {
       OTHER_SUITE,
     ])
     assert.deepEqual(tolerances, ['nc-not-reset', 'ua-id-candidate'])
+  })
+})
+
+describe('a key that is at hand', () => {
+  /** The same, with a cache in between, and a BSF whose key can be changed. */
+  function cachedWorld() {
+    const clock = { now: START }
+    const bsf = { asked: 0, key: keyOf(TLS_SUITE), unknown: false }
+    const keys = cachedKeySource(
+      {
+        async fetch() {
+          bsf.asked++
+          if (bsf.unknown) throw new GbaError('ZN_BTID_UNKNOWN', 'as the test wants it')
+          const expiresAt = START + 100 * LIFETIME_MS
+          return { ksNaf: bsf.key, expiresAt, bootstrappedAt: 500, gbaType: '3G_GBA', ussList }
+        },
+      },
+      { now: () => clock.now, ussMaxAgeS: 60, unknownBtidCacheS: 5, maxEntries: 10 },
+    )
+    const ua = authenticator({
+      keys,
+      ledger: memoryNonceLedger({ maxNonces: 100, startedAt: 0 }),
+      nonces: { key: new Secret(new Uint8Array(32).fill(9)), lifetimeMs: LIFETIME_MS },
+      now: () => clock.now,
+      randomBytes: (length) => new Uint8Array(length).fill(bsf.asked),
+      maxRemembered: 10,
+      tolerances: EVERY,
+    })
+    const nonce = parseChallenges(ua.challenge(NAF, challenge, NO_TOKENS, false))[0]?.nonce ?? ''
+    const pass = async (nc: number, spoil: Partial<OutgoingCredentials> = {}) =>
+      (await ua.enter(requestOf({ nonce, nc, spoil }), naf, [TLS_SUITE])).verify(NO_BODY, () => false)
+    return { clock, bsf, pass, enter: () => ua.enter(requestOf({ nonce }), naf, [TLS_SUITE]) }
+  }
+
+  test('is asked for once, and each response is judged all the same', async () => {
+    const { bsf, pass } = cachedWorld()
+    for (const nc of [1, 2, 3]) {
+      await pass(nc)
+      await refuses('UA_NC_REUSED', pass(nc))
+      await refuses('UA_RESPONSE_WRONG', pass(nc + 10, { response: 'a'.repeat(32) }))
+      await refuses('UA_RESPONSE_WRONG', pass(nc + 10, { cnonce: 'other' }))
+    }
+    assert.equal(bsf.asked, 1)
+  })
+
+  test('is no longer good once the BSF has another', async () => {
+    const { bsf, clock, pass } = cachedWorld()
+    await pass(1)
+    bsf.key = keyOf(OTHER_SUITE)
+    clock.now += 60_000
+    await refuses('UA_RESPONSE_WRONG', pass(2))
+    bsf.key = keyOf(TLS_SUITE)
+    await refuses('UA_RESPONSE_WRONG', pass(2))
+    clock.now += 60_000
+    await pass(2)
+  })
+
+  test('is missed by a rejection, not by an exception, also where the BSF is not asked again', async () => {
+    const { bsf, enter } = cachedWorld()
+    bsf.unknown = true
+    for (let round = 0; round < 2; round++) await refuses('ZN_BTID_UNKNOWN', enter())
+    assert.equal(bsf.asked, 1)
   })
 })

@@ -71,6 +71,36 @@ describe('a nonce', () => {
   })
 })
 
+describe('a nonce that proved to be ours', () => {
+  const other = 'lists.example.org' as Fqdn
+
+  test('is ours again, and is still unknown at another NAF and under another key', () => {
+    const nonce = mintNonce(key, NAF, NOW, random)
+    for (let round = 0; round < 2; round++) {
+      assert.equal(mintedAt(key, NAF, nonce), NOW)
+      assert.equal(mintedAt(key, other, nonce), undefined)
+      assert.equal(mintedAt(new Secret(new Uint8Array(32).fill(3)), NAF, nonce), undefined)
+    }
+  })
+
+  test('helps no other text, and what was refused stays so', () => {
+    const nonce = mintNonce(key, NAF, NOW, random)
+    assert.equal(mintedAt(key, NAF, nonce), NOW)
+    for (let at = 0; at < nonce.length; at++) {
+      const spoiled = `${nonce.slice(0, at)}${nonce[at] === 'A' ? 'B' : 'A'}${nonce.slice(at + 1)}`
+      for (let round = 0; round < 2; round++) assert.equal(mintedAt(key, NAF, spoiled), undefined)
+    }
+  })
+
+  test('is ours however many others came since', () => {
+    const nonce = mintNonce(key, NAF, NOW, random)
+    const randomOf = (n: number) => Uint8Array.from([n >> 16, n >> 8, n, 0, 0, 0, 0, 0, 1])
+    for (let n = 0; n < 20_000; n++)
+      assert.equal(mintedAt(key, NAF, mintNonce(key, NAF, NOW + n, randomOf(n))), NOW + n)
+    assert.equal(mintedAt(key, NAF, nonce), NOW)
+  })
+})
+
 describe('no nonce of ours is', () => {
   const good = mintNonce(key, NAF, NOW, random)
   for (const [what, text] of [

@@ -247,3 +247,61 @@ test('a sweep lets go of every key whose time is over, and of no other', async (
   await cache.fetch(aBir(1))
   assert.equal(bsf.asked, 3)
 })
+
+describe('what is at hand without asking', () => {
+  test('is the very key that was fetched, to the last millisecond of its life, and asks nobody', async () => {
+    const { cache, bsf, clock } = world()
+    const bia = aBia(START + 7_000)
+    bsf.answer = () => bia
+    assert.equal(cache.cached(aBir()), undefined)
+    await cache.fetch(aBir())
+    clock.now = START + 6_999
+    assert.equal(cache.cached(aBir()), bia)
+    clock.now = START + 7_000
+    assert.equal(cache.cached(aBir()), undefined)
+    assert.equal(bsf.asked, 1)
+  })
+
+  test('is no key whose settings have come of age', async () => {
+    const { cache, clock } = world({ ussMaxAgeS: 10 })
+    await cache.fetch(aBir())
+    clock.now = START + 10_000
+    assert.equal(cache.cached(aBir()), undefined)
+  })
+
+  test('is the one that was fetched last', async () => {
+    const { cache, bsf, clock } = world({ ussMaxAgeS: 1 })
+    await cache.fetch(aBir())
+    const renewed = aBia()
+    bsf.answer = () => renewed
+    clock.now = START + 1_000
+    await cache.fetch(aBir())
+    assert.equal(cache.cached(aBir()), renewed)
+  })
+
+  test('is nobody else’s: not of another B-TID, NAF, identifier, set of services or awareness', async () => {
+    const { cache } = world()
+    await cache.fetch(aBir())
+    for (const changes of [
+      { btid: aBir(1).btid },
+      { nafFqdn: 'lists.example.org' as Fqdn },
+      { uaProtocolId: '0100000002' as UaProtocolId },
+      { gsids: [23] },
+      { gbaUAware: true },
+    ]) {
+      assert.equal(cache.cached(aBir(0, changes)), undefined)
+      assert.ok(cache.cached(aBir()))
+    }
+  })
+
+  test('is that a B-TID is unknown, as long as that is believed', async () => {
+    const { cache, bsf, clock } = world()
+    bsf.answer = failing('ZN_BTID_UNKNOWN')
+    await refuses('ZN_BTID_UNKNOWN', cache.fetch(aBir()))
+    const unknown = (error: unknown) => error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN'
+    assert.throws(() => cache.cached(aBir()), unknown)
+    clock.now = START + 5_000
+    assert.equal(cache.cached(aBir()), undefined)
+    assert.equal(bsf.asked, 1)
+  })
+})
