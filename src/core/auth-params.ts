@@ -63,7 +63,10 @@ export function eachParam(text: string, start: number, take: (name: string, para
   return at !== undefined && count > 0
 }
 
-/** Whether credentials are of a scheme, which is in lower case: then its parameters begin one behind its length. */
+/**
+ * Whether credentials are of a scheme, which is in lower case: then its parameters begin one behind its length.
+ * @see RFC 9110 clause 11.1
+ */
 export const isOfScheme = (text: string, scheme: string): boolean =>
   text.length > scheme.length &&
   text.charCodeAt(scheme.length) === SPACE &&

@@ -55,6 +55,9 @@ const OURS: Readonly<Record<string, readonly string[]>> = {
   'core/headers.ts': ['headerValues'],
   'core/uss.ts': ['allOf'],
   'core/xml.ts': ['childElements', 'textContent', 'attributeValue'],
+  // what is remembered, and what proves who made it
+  'core/mark.ts': ['marker'],
+  'core/memo.ts': ['ownCopyOf'],
   // a stricter host name than any standard's
   'core/fqdn.ts': ['parseFqdn'],
   // readers of what btidOf makes and of what TMPI_DOMAIN marks, each with its reference
