@@ -21,6 +21,7 @@ const MAKERS: Readonly<Record<string, readonly Action[]>> = {
   bsf: ['make'],
   'zn-client': ['make'],
   subscriber: ['make', 'subscriber'],
+  'server-key': ['make'],
   'client-key': ['make', 'subscriber'],
 }
 
@@ -47,7 +48,9 @@ export const command: Command = {
   --subscriber NAME=IDENTITY[,IDENTITY]...
                      subscriber with a client certificate: sip:, sips: and tel: URIs, and a private identity as
                      user@domain; may come several times
-  --client-key TYPE  keys of Zn clients and subscribers: rsa, or p256 for ECDSA (default: rsa)
+  --server-key TYPE  keys of the AP and the BSF: p256 for ECDSA, which takes a server the least time, or rsa
+                     (default: p256)
+  --client-key TYPE  keys of Zn clients and subscribers: p256 or rsa (default: p256)
   --days N           how long the certificates, or the list of revoked ones, are good (default: 365)
   --force            make, subscriber: replace what is there
 
@@ -63,6 +66,7 @@ Exit code: 0 done, 1 the folder is not as needed (nothing was written), 2 the co
         bsf: { type: 'string', multiple: true },
         'zn-client': { type: 'string', multiple: true },
         subscriber: { type: 'string', multiple: true },
+        'server-key': { type: 'string' },
         'client-key': { type: 'string' },
         days: { type: 'string', default: '365' },
         force: { type: 'boolean', default: false },
@@ -77,7 +81,8 @@ Exit code: 0 done, 1 the folder is not as needed (nothing was written), 2 the co
     }
     const { dir, force } = values
     const validDays = wholeNumber(values.days, 'days', [1, 36_500])
-    const keyType = keyTypeOf(values['client-key'])
+    const serverKeyType = keyTypeOf('server-key', values['server-key'])
+    const keyType = keyTypeOf('client-key', values['client-key'])
     const files = await import('../tls/pki-files.ts')
     const list = (written: readonly string[]) => stdout.write(written.map((file) => `${file}\n`).join(''))
     const now = Date.now()
@@ -87,6 +92,7 @@ Exit code: 0 done, 1 the folder is not as needed (nothing was written), 2 the co
           const names = {
             naf: fqdns(values.naf ?? DEFAULTS.naf, 'naf'),
             bsf: fqdns(values.bsf ?? DEFAULTS.bsf, 'bsf'),
+            serverKeyTypes: { ap: serverKeyType, bsf: serverKeyType },
             znClients: fqdns(values['zn-client'] ?? DEFAULTS['zn-client'], 'zn-client').map((name) => ({
               name,
               keyType,
@@ -143,10 +149,9 @@ function actionOf([word, argument]: readonly string[]): Action {
   return action
 }
 
-function keyTypeOf(text: string | undefined): KeyType {
-  if (text === undefined || text === 'rsa') return 'rsa'
-  if (text === 'p256') return 'p256'
-  throw new UsageError(`--client-key takes rsa or p256, not '${text}'`)
+function keyTypeOf(option: 'server-key' | 'client-key', text = 'p256'): KeyType {
+  if (text === 'rsa' || text === 'p256') return text
+  throw new UsageError(`--${option} takes p256 or rsa, not '${text}'`)
 }
 
 function fqdns(texts: readonly string[], option: keyof typeof DEFAULTS): Fqdn[] {

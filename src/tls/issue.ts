@@ -26,6 +26,7 @@ export interface PkiNames {
   readonly bsf: readonly Fqdn[]
   /** NAF host names, all in the one certificate of the AP. */
   readonly naf: readonly Fqdn[]
+  readonly serverKeyTypes?: Readonly<Partial<Record<'ap' | 'bsf', KeyType>>>
   /** NAFs that ask over Zn; the name is the dNSName in the client certificate. */
   readonly znClients: readonly { readonly name: Fqdn; readonly keyType?: KeyType }[]
   /** Subscribers who come to the AP with a certificate. */
@@ -40,7 +41,10 @@ export interface SubscriberNames {
   readonly keyType?: KeyType
 }
 
-/** RSA with 2048 bits, or ECDSA on P-256. */
+/**
+ * RSA with 2048 bits, or ECDSA on P-256. Wherever a leaf may have either, it has P-256 unless told otherwise: a server
+ * signs in each full handshake, and RSA costs it ten times as much.
+ */
 export const KEY_TYPES = ['rsa', 'p256'] as const
 export type KeyType = (typeof KEY_TYPES)[number]
 
@@ -57,7 +61,7 @@ export interface LabPki {
 
 /** Why a certificate exists; its file is called after it. */
 export type Leaf =
-  | { readonly use: 'server'; readonly name: 'ap' | 'bsf'; readonly fqdns: readonly Fqdn[] }
+  | { readonly use: 'server'; readonly name: 'ap' | 'bsf'; readonly fqdns: readonly Fqdn[]; readonly keyType?: KeyType }
   | { readonly use: 'client'; readonly name: Fqdn; readonly keyType?: KeyType }
   | ({ readonly use: 'subscriber' } & SubscriberNames)
 
@@ -68,7 +72,8 @@ const CA_VALID_DAYS = 3650
 
 /**
  * Makes a fresh CA with an AP server certificate, a BSF server certificate, and client certificates for Zn and for
- * subscribers. Test material: the CA and the servers have RSA keys with 2048 bits; keys come from node:crypto.
+ * subscribers. Test material: the CA has an RSA key with 2048 bits, since node-forge reads no other CA; keys come from
+ * node:crypto.
  * @param validDays of the leaves; the CA is good for ten years or as long as they are
  */
 export async function makeLabPki(options: { names: PkiNames; now: EpochMs; validDays: number }): Promise<LabPki> {
@@ -85,8 +90,8 @@ export async function issueAll(
   const byName = async (leaves: readonly Leaf[]) =>
     Object.fromEntries(await Promise.all(leaves.map(async (leaf) => [leaf.name, await issue(leaf)] as const)))
   const [ap, bsf, znClients, subscribers] = await Promise.all([
-    issue({ use: 'server', name: 'ap', fqdns: names.naf }),
-    issue({ use: 'server', name: 'bsf', fqdns: names.bsf }),
+    issue({ use: 'server', name: 'ap', fqdns: names.naf, ...keyTypeIn(names, 'ap') }),
+    issue({ use: 'server', name: 'bsf', fqdns: names.bsf, ...keyTypeIn(names, 'bsf') }),
     byName(names.znClients.map((client) => ({ use: 'client', ...client }))),
     byName((names.subscribers ?? []).map((subscriber) => ({ use: 'subscriber', ...subscriber }))),
   ])
@@ -96,7 +101,7 @@ export async function issueAll(
 /** One leaf of a CA; never good for longer than the CA is. */
 export async function issueLeaf(ca: Issued, leaf: Leaf, now: EpochMs, validDays: number): Promise<Issued> {
   const issuer = forge.pki.certificateFromPem(ca.certificate)
-  const key = await makeKey(leaf.use === 'server' ? 'rsa' : leaf.keyType)
+  const key = await makeKey(leaf.keyType)
   const certificate = blank(`gba-proxy lab ${leaf.use} ${leaf.name}`)
   const end = Math.min(now + validDays * DAY_MS, Date.parse(new X509Certificate(ca.certificate).validTo))
   certificate.validity.notBefore = new Date(now - BACKDATED_MS)
@@ -158,7 +163,12 @@ async function makeCa(now: EpochMs, validDays: number): Promise<Issued> {
   return { certificate: signed(certificate, key, key), key: pemOf(key) }
 }
 
-async function makeKey(keyType: KeyType = 'rsa'): Promise<KeyObject> {
+function keyTypeIn({ serverKeyTypes }: PkiNames, name: 'ap' | 'bsf'): { readonly keyType?: KeyType } {
+  const keyType = serverKeyTypes?.[name]
+  return keyType ? { keyType } : {}
+}
+
+async function makeKey(keyType: KeyType = 'p256'): Promise<KeyObject> {
   const generate = promisify(generateKeyPair)
   const pair =
     keyType === 'rsa' ? generate('rsa', { modulusLength: 2048 }) : generate('ec', { namedCurve: 'prime256v1' })

@@ -120,9 +120,10 @@ export async function renewPki(directory: string, now: EpochMs, validDays: numbe
       subscribers.push({ name, sans, keyType: keyTypeOf(certificate) })
     }
   }
-  const naf = fqdnsOf(await certificateOf('ap.pem'))
-  const bsf = fqdnsOf(await certificateOf('bsf.pem'))
-  const pki = await issueAll(ca, { names: { naf, bsf, znClients, subscribers }, now, validDays })
+  const [ap, bsf] = [await certificateOf('ap.pem'), await certificateOf('bsf.pem')]
+  const serverKeyTypes = { ap: keyTypeOf(ap), bsf: keyTypeOf(bsf) }
+  const names = { naf: fqdnsOf(ap), bsf: fqdnsOf(bsf), serverKeyTypes, znClients, subscribers }
+  const pki = await issueAll(ca, { names, now, validDays })
   const written = await writePki(directory, pki, { overwrite: true })
   return revoked ? [...written, ...(await writeRevocations(directory, { now, validDays }))] : written
 }

@@ -77,20 +77,22 @@ describe('gba-proxy certs', () => {
   test('makes and adds certificates for subscribers, with the key asked for', async () => {
     const lab = join(root, 'subscribers')
     const carol = 'carol=sip:Carol@IMS.example.org,tel:+1-555-0100003,carol@ims.example.org'
-    assert.equal((await certs('make', '--dir', lab, '--subscriber', carol, '--client-key', 'p256')).status, 0)
+    const keys = ['--client-key', 'rsa', '--server-key', 'rsa']
+    assert.equal((await certs('make', '--dir', lab, '--subscriber', carol, ...keys)).status, 0)
     const made = certificate(lab, 'sub-carol.pem')
     assert.equal(
       made.subjectAltName,
       'URI:sip:Carol@ims.example.org, URI:tel:+15550100003, email:carol@ims.example.org',
     )
-    assert.equal(made.publicKey.asymmetricKeyType, 'ec')
-    assert.equal(certificate(lab, 'zn-ap.pem').publicKey.asymmetricKeyType, 'ec')
-    assert.equal(certificate(lab, 'ap.pem').publicKey.asymmetricKeyType, 'rsa')
+    for (const { publicKey } of [made, certificate(lab, 'zn-ap.pem'), certificate(lab, 'ap.pem')]) {
+      assert.equal(publicKey.asymmetricKeyType, 'rsa')
+    }
     const added = await certs('subscriber', '--dir', lab, '--subscriber', 'dave=sip:dave@ims.example.org')
     assert.deepEqual(
       [added.status, added.stdout],
       [0, ['sub-dave.key', 'sub-dave.pem'].map((name) => `${join(lab, name)}\n`).join('')],
     )
+    assert.equal(certificate(lab, 'sub-dave.pem').publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1')
     assert.equal((await certs('subscriber', '--dir', lab, '--subscriber', carol)).status, 1)
     assert.equal((await certs('subscriber', '--dir', lab, '--subscriber', carol, '--force')).status, 0)
     assert.notEqual(certificate(lab, 'sub-carol.pem').serialNumber, made.serialNumber)
@@ -120,6 +122,8 @@ describe('gba-proxy certs', () => {
     ['a subscriber with a path in the name', ['make', '--subscriber', '../c=sip:c@example.org']],
     ['a subscriber twice', ['make', ...['b', 'c'].flatMap((user) => ['--subscriber', `c=sip:${user}@example.org`])]],
     ['an unknown type of key', ['make', '--client-key', 'dsa']],
+    ['an unknown type of key of servers', ['make', '--server-key', 'ed25519']],
+    ['a type of key of servers for renew', ['renew', '--server-key', 'rsa']],
     ['subscriber without a subscriber', ['subscriber']],
     ['subscriber with a host name', ['subscriber', '--naf', 'a.example.org']],
     ['revoke without a file', ['revoke']],

@@ -341,7 +341,7 @@ describe('gba-proxy ue', () => {
       const { ue, dir, bsf, subjects } = await wantsOne(t)
       for (const files of [
         ['--cert', 'own.pem', '--key', 'own.key', '--tls', '1.3', '--ciphers', 'TLS_AES_128_GCM_SHA256'],
-        ['--cert', 'both.pem', '--tls', '1.2', '--ciphers', 'ECDHE-RSA-AES128-GCM-SHA256'],
+        ['--cert', 'both.pem', '--tls', '1.2', '--ciphers', 'ECDHE-ECDSA-AES128-GCM-SHA256'],
       ]) {
         const printed = await ue(['--print-curl', ...files, URL_])
         assert.deepEqual([printed.code, printed.stderr], [0, ''])

@@ -23,8 +23,8 @@ const IS_LIST = ['-H', 'Content-Type: application/resource-lists+xml']
 const FIRST_SUITES = [
   {
     version: 'TLSv1.2',
-    cipher: 'ECDHE-RSA-AES128-GCM-SHA256',
-    suite: 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+    cipher: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+    suite: 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
   },
   { version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256', suite: 'TLS_AES_128_GCM_SHA256' },
 ] as const
@@ -112,9 +112,9 @@ describe('curl, with the B-TID and key that our UE obtained,', () => {
     after(() => lab.close())
 
     for (const [version, cipher, suite] of [
-      ['TLSv1.2', 'ECDHE-RSA-AES128-GCM-SHA256', 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256'],
-      ['TLSv1.2', 'ECDHE-RSA-AES256-GCM-SHA384', 'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384'],
-      ['TLSv1.2', 'ECDHE-RSA-CHACHA20-POLY1305', 'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256'],
+      ['TLSv1.2', 'ECDHE-ECDSA-AES128-GCM-SHA256', 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256'],
+      ['TLSv1.2', 'ECDHE-ECDSA-AES256-GCM-SHA384', 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384'],
+      ['TLSv1.2', 'ECDHE-ECDSA-CHACHA20-POLY1305', 'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256'],
       ['TLSv1.3', 'TLS_AES_128_GCM_SHA256', 'TLS_AES_128_GCM_SHA256'],
       ['TLSv1.3', 'TLS_AES_256_GCM_SHA384', 'TLS_AES_256_GCM_SHA384'],
       ['TLSv1.3', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_CHACHA20_POLY1305_SHA256'],
@@ -127,7 +127,7 @@ describe('curl, with the B-TID and key that our UE obtained,', () => {
         assert.match(right.log, new RegExp(`SSL connection using ${version} / ${cipher}\n`))
         assert.equal(lab.decisions.findLast(({ event }) => event === 'ut.forwarded')?.record.uaProtocolId, id)
 
-        const other = cipher.includes('CHACHA20') ? 'ECDHE-RSA-AES128-GCM-SHA256' : 'ECDHE-RSA-CHACHA20-POLY1305'
+        const other = cipher.includes('CHACHA20') ? 'ECDHE-ECDSA-AES128-GCM-SHA256' : 'ECDHE-ECDSA-CHACHA20-POLY1305'
         const wrong = await curl(lab, user, ...pinned('TLSv1.2', other), lab.url(DOCUMENT))
         assert.deepEqual(wrong.statuses, [401])
         assert.equal(lab.decisions.at(-1)?.record.code, 'UA_RESPONSE_WRONG')
@@ -142,7 +142,7 @@ describe('curl, with the B-TID and key that our UE obtained,', () => {
 
     peerTest('is known under the key for HTTP Digest whatever the suite', ['curl'], async () => {
       const user = await (await lab.ue('alice', { uaId: UA_HTTP_DIGEST })).credentials(lab.url(DOCUMENT))
-      for (const suite of [[], pinned('TLSv1.2', 'ECDHE-RSA-AES256-GCM-SHA384')]) {
+      for (const suite of [[], pinned('TLSv1.2', 'ECDHE-ECDSA-AES256-GCM-SHA384')]) {
         assert.deepEqual((await curl(lab, user, ...suite, lab.url(DOCUMENT))).statuses, [404])
       }
     })

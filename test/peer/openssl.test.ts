@@ -42,7 +42,7 @@ describe('openssl s_client', () => {
     }
 
     for (const [version, name, cipher] of [
-      ['-tls1_2', 'TLSv1.2', 'ECDHE-RSA-AES128-GCM-SHA256'],
+      ['-tls1_2', 'TLSv1.2', 'ECDHE-ECDSA-AES128-GCM-SHA256'],
       ['-tls1_3', 'TLSv1.3', 'TLS_AES_128_GCM_SHA256'],
     ] as const) {
       // each order of the client's: the listener has its own
@@ -51,7 +51,7 @@ describe('openssl s_client', () => {
         [
           'the reverse order',
           [
-            ...['-cipher', 'ECDHE-RSA-CHACHA20-POLY1305:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-AES128-GCM-SHA256'],
+            ...['-cipher', 'ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256'],
             ...['-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256'],
           ],
         ],
@@ -75,7 +75,13 @@ describe('openssl s_client', () => {
       assert.match(text, /SSL alert number 112/)
     })
 
-    for (const cipher of ['AES128-GCM-SHA256', 'ECDHE-RSA-AES128-SHA256', 'ECDHE-RSA-AES128-SHA', 'aNULL', '3DES']) {
+    for (const cipher of [
+      'AES128-GCM-SHA256',
+      'ECDHE-ECDSA-AES128-SHA256',
+      'ECDHE-ECDSA-AES128-SHA',
+      'aNULL',
+      '3DES',
+    ]) {
       peerTest(`is refused with ${cipher} only`, ['openssl'], async () => {
         const { status, text } = await connect('ap', LAB_NAF, ['-tls1_2', '-cipher', `${cipher}:@SECLEVEL=0`])
         assert.equal(status, 1)

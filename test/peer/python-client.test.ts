@@ -38,7 +38,7 @@ interface Outcome {
 }
 
 const SUITES = {
-  '1.2': { suite: 'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256', cipher: 'ECDHE-RSA-AES128-GCM-SHA256' },
+  '1.2': { suite: 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', cipher: 'ECDHE-ECDSA-AES128-GCM-SHA256' },
   '1.3': { suite: 'TLS_AES_128_GCM_SHA256', cipher: 'TLS_AES_128_GCM_SHA256' },
 } as const
 

@@ -29,14 +29,20 @@ export function tlsFolder(t: Pick<TestContext, 'after'>) {
 
 export const labPki = (...naf: string[]): Promise<LabPki> =>
   makeLabPki({
-    names: { naf: naf as Fqdn[], bsf: [], znClients: [{ name: 'client' as Fqdn }] },
+    // Other leaves of the tests have P-256: both types have to be served side by side.
+    names: {
+      naf: naf as Fqdn[],
+      bsf: [],
+      serverKeyTypes: { ap: 'rsa', bsf: 'rsa' },
+      znClients: [{ name: 'client' as Fqdn, keyType: 'rsa' }],
+    },
     now: Date.now(),
     validDays: 90,
   })
 
-/** A certificate of the same CA for these names; wildcards too. */
+/** A certificate of the same CA with an RSA key for these names; wildcards too. */
 export const serverLeaf = (ca: Issued, ...names: string[]): Promise<Issued> =>
-  issueLeaf(ca, { use: 'server', name: 'ap', fqdns: names as Fqdn[] }, Date.now(), 90)
+  issueLeaf(ca, { use: 'server', name: 'ap', fqdns: names as Fqdn[], keyType: 'rsa' }, Date.now(), 90)
 
 /** A certificate with a P-256 key for one name; nobody can tell from it that it is for a server. */
 export const p256Leaf = (ca: Issued, name: string): Promise<Issued> =>

@@ -33,7 +33,7 @@ describe('a lab PKI', () => {
 
     test(`has a key for ${name} that fits`, () => {
       assert.ok(leaf.checkPrivateKey(createPrivateKey(issued.key)))
-      assert.equal(leaf.publicKey.asymmetricKeyDetails?.modulusLength, 2048)
+      assert.equal(leaf.publicKey.asymmetricKeyDetails?.namedCurve, 'prime256v1')
     })
 
     test(`has a certificate for ${name} good from a little before now for the days asked for`, () => {
@@ -51,6 +51,16 @@ describe('a lab PKI', () => {
     assert.ok(ca.ca)
     assert.ok(ca.verify(ca.publicKey))
     assert.ok(Date.parse(ca.validTo) > now + 91 * DAY_MS)
+  })
+
+  test('has servers with RSA keys where that is asked for', async () => {
+    const names = { naf, bsf, serverKeyTypes: { ap: 'rsa' }, znClients: [] } as const
+    const { ca: issuer, ap, bsf: other } = await makeLabPki({ names, now, validDays: 90 })
+    const leaf = new X509Certificate(ap.certificate)
+    assert.equal(leaf.publicKey.asymmetricKeyDetails?.modulusLength, 2048)
+    assert.ok(leaf.verify(new X509Certificate(issuer.certificate).publicKey))
+    assert.ok(leaf.checkPrivateKey(createPrivateKey(ap.key)))
+    assert.equal(keyTypeOf(new X509Certificate(other.certificate)), 'p256')
   })
 
   test('lets the AP stand for each NAF name and this machine, and for nothing else', () => {
@@ -100,12 +110,12 @@ describe('a certificate for a subscriber', () => {
     })
   }
 
-  test('comes with the others, by the name of the subscriber, and a Zn client may have such a key too', async () => {
+  test('comes with the others, by the name of the subscriber, and each may have a key of either type', async () => {
     const names = {
       naf: [],
       bsf: [],
       znClients: [{ name: 'ap1' as Fqdn, keyType: 'p256' as const }],
-      subscribers: [{ name: 'carol', sans }],
+      subscribers: [{ name: 'carol', sans, keyType: 'rsa' as const }],
     }
     const all = await makeLabPki({ names, now, validDays: 1 })
     assert.deepEqual(Object.keys(all.subscribers), ['carol'])

@@ -16,8 +16,10 @@ const otherDirectory = mkdtempSync(join(tmpdir(), 'gba-tls-'))
 const names = {
   naf: ['xcap.example.org' as Fqdn],
   bsf: ['bsf.example.org' as Fqdn],
+  // Suites for RSA keys are many, good ones and others.
+  serverKeyTypes: { ap: 'rsa', bsf: 'rsa' },
   znClients: [{ name: 'ap' as Fqdn }],
-}
+} as const
 await writePki(directory, await makeLabPki({ names, now: Date.now(), validDays: 1 }))
 await writePki(otherDirectory, await makeLabPki({ names, now: Date.now(), validDays: 1 }))
 after(() => {

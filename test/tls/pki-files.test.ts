@@ -131,7 +131,7 @@ describe('showing a PKI', () => {
 })
 
 const carol = { name: 'carol', sans: ['sip:carol@example.org', 'carol@example.org'], keyType: 'p256' } as const
-const dave = { name: 'dave', sans: ['tel:+15550100004'] }
+const dave = { name: 'dave', sans: ['tel:+15550100004'], keyType: 'rsa' } as const
 const leafOf = (directory: string, stem: string) => new X509Certificate(content(directory)[`${stem}.pem`] ?? '')
 
 async function folderOfTwo(): Promise<string> {
@@ -176,6 +176,15 @@ describe('subscribers of a PKI', () => {
       assert.deepEqual(sansOf(leafOf(directory, stem)), sans)
       assert.equal(keyTypeOf(leafOf(directory, stem)), keyType)
     }
+  })
+
+  test('of servers keep their type of key as well, each its own', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'gba-pki-'))
+    const serverKeyTypes = { ap: 'rsa', bsf: 'p256' } as const
+    await writePki(directory, await makeLabPki({ names: { ...names, serverKeyTypes }, now, validDays: 30 }))
+    await renewPki(directory, now, 60)
+    for (const stem of ['ap', 'bsf'] as const) assert.equal(keyTypeOf(leafOf(directory, stem)), serverKeyTypes[stem])
+    rmSync(directory, { recursive: true })
   })
 
   test('of another CA are left as they are when others are renewed', async () => {

@@ -341,7 +341,7 @@ describe('a listener for certificates and bootstrapped keys', () => {
   })
 
   test('prefers the key where a UE of TLS 1.2 offers both', async () => {
-    const ciphers = 'ECDHE-RSA-AES128-GCM-SHA256:PSK-AES128-GCM-SHA256'
+    const ciphers = 'ECDHE-ECDSA-AES128-GCM-SHA256:PSK-AES128-GCM-SHA256'
     assert.equal((await get(served.port, { ...plainPsk(), ciphers })).door.kind, 'psk')
   })
 
@@ -440,7 +440,7 @@ describe('a listener for certificates and bootstrapped keys', () => {
       const { pskCallback: _, ...keyless } = options
       const again = await connect(served.port, {
         ...keyless,
-        ciphers: `${options.ciphers}:ECDHE-RSA-AES128-GCM-SHA256`,
+        ciphers: `${options.ciphers}:ECDHE-ECDSA-AES128-GCM-SHA256`,
         ...(session && { session }),
         rejectUnauthorized: false,
       })

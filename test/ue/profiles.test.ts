@@ -22,7 +22,9 @@ import { BSF, type FakeNafOptions, fakeBsf, fakeNaf, NAF } from './fake-network.
 
 let pki: LabPki
 before(async () => {
-  pki = await makeLabPki({ names: { bsf: [BSF], naf: [NAF], znClients: [] }, now: Date.now(), validDays: 1 })
+  // The keys of the golden flow go with a suite for RSA.
+  const names = { bsf: [BSF], naf: [NAF], znClients: [], serverKeyTypes: { ap: 'rsa' } } as const
+  pki = await makeLabPki({ names, now: Date.now(), validDays: 1 })
 })
 
 interface Setup extends UeOptions {

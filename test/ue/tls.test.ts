@@ -45,7 +45,7 @@ describe('a UE that is told about TLS', () => {
   })
 
   for (const [tls, cipher] of [
-    ['1.2', 'ECDHE-RSA-CHACHA20-POLY1305'],
+    ['1.2', 'ECDHE-ECDSA-CHACHA20-POLY1305'],
     ['1.3', 'TLS_CHACHA20_POLY1305_SHA256'],
   ] as const) {
     test(`offers ${cipher} when it is told to, and has the key that goes with it`, async (t) => {
