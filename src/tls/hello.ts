@@ -80,7 +80,7 @@ function readHandshake<T>(
     const missing = (length === undefined ? HANDSHAKE_HEADER : HANDSHAKE_HEADER + length) - have
     const atLeast = at + RECORD_HEADER + missing
     if (atLeast > MAX_HELLO_OCTETS) return { outcome: 'too-large' }
-    const [contentType, major, , high, low] = octets.subarray(at, at + RECORD_HEADER)
+    const [contentType, major, high, low] = [octets[at], octets[at + 1], octets[at + 3], octets[at + 4]]
     if (contentType !== undefined && contentType !== HANDSHAKE_RECORD) return { outcome: 'other' }
     if (major !== undefined && major !== 3) return { outcome: 'other' }
     if (high === undefined || low === undefined) return { outcome: 'more', atLeast }
@@ -93,16 +93,21 @@ function readHandshake<T>(
     fragments.push(fragment)
     have += size
     at += RECORD_HEADER + size
-    if (length === undefined && have >= HANDSHAKE_HEADER)
-      length = new Cursor(Buffer.concat(fragments)).skip(1).number(3)
+    if (length === undefined && have >= HANDSHAKE_HEADER) length = new Cursor(joined(fragments)).skip(1).number(3)
   }
-  const message = new Cursor(Buffer.concat(fragments))
+  const message = new Cursor(joined(fragments))
   const body = message.skip(1).vector(3, 0, MAX_HELLO_OCTETS)
   const value = body && read(body)
   // A read past the end yields undefined or zeros, and is remembered.
   return value === undefined || value === null || body?.overrun !== false
     ? { outcome: 'other' }
     : { outcome: 'complete', value, octets: at }
+}
+
+/** Nearly all messages come in one record, and then nothing is copied. */
+function joined(fragments: readonly Uint8Array[]): Uint8Array {
+  const [only, ...more] = fragments
+  return only && more.length === 0 ? only : Buffer.concat(fragments)
 }
 
 function clientHelloOf(body: Cursor): ClientHello | undefined {
@@ -179,15 +184,18 @@ function pskIdentitiesOf(content: Cursor): Uint8Array[] | undefined {
 /** Reads forward only; past the end everything is undefined, and `overrun` says so. */
 class Cursor {
   readonly #octets: Uint8Array
-  #at = 0
+  readonly #end: number
+  #at: number
   overrun = false
 
-  constructor(octets: Uint8Array) {
+  constructor(octets: Uint8Array, at = 0, end = octets.length) {
     this.#octets = octets
+    this.#at = at
+    this.#end = end
   }
 
   get isAtEnd(): boolean {
-    return this.#at === this.#octets.length
+    return this.#at === this.#end
   }
 
   skip(length: number): this {
@@ -196,19 +204,25 @@ class Cursor {
   }
 
   number(size: 1 | 2 | 3): number | undefined {
-    return this.#take(size)?.reduce((value, octet) => value * 256 + octet, 0)
+    const at = this.#take(size)
+    if (at === undefined) return undefined
+    let value = 0
+    for (let i = at; i < at + size; i++) value = value * 256 + (this.#octets[i] ?? 0)
+    return value
   }
 
   /** A vector with its length in front, of that many octets. */
   vector(lengthSize: 1 | 2 | 3, min: number, max: number): Cursor | undefined {
     const length = this.number(lengthSize)
-    const octets = length === undefined || length < min || length > max ? undefined : this.#take(length)
-    if (!octets) this.overrun = true
-    return octets && new Cursor(octets)
+    const at = length === undefined || length < min || length > max ? undefined : this.#take(length)
+    if (at === undefined) this.overrun = true
+    return at === undefined ? undefined : new Cursor(this.#octets, at, this.#at)
   }
 
   rest(): Uint8Array {
-    return this.#take(this.#octets.length - this.#at) ?? new Uint8Array()
+    const rest = this.#octets.subarray(this.#at, this.#end)
+    this.#at = this.#end
+    return rest
   }
 
   /** All the rest as numbers of this size; undefined when it does not come out even. */
@@ -222,13 +236,13 @@ class Cursor {
     return values
   }
 
-  #take(length: number): Uint8Array | undefined {
-    if (length > this.#octets.length - this.#at) {
+  /** @returns where it begins */
+  #take(length: number): number | undefined {
+    if (length > this.#end - this.#at) {
       this.overrun = true
       return undefined
     }
-    const taken = this.#octets.subarray(this.#at, this.#at + length)
     this.#at += length
-    return taken
+    return this.#at - length
   }
 }

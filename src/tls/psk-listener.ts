@@ -1,13 +1,14 @@
-import { constants } from 'node:crypto'
 import type { Socket } from 'node:net'
 import tls, { type TLSSocket, type TlsOptions } from 'node:tls'
 import { type Btid, type Fqdn, parseFqdn } from '../core/identity.ts'
 import { UA_PSK_TLS13, type UaProtocolId, uaProtocolIdOfSuiteCode } from '../core/naf-id.ts'
 import { parsePskIdentity } from '../core/psk-identity.ts'
 import type { Secret } from '../core/secret.ts'
-import { type ClientHello, type Reading, readClientHello } from './hello.ts'
-import { gather } from './peek.ts'
+import type { ClientHello } from './hello.ts'
+import { ignoreError, type Opening, takeOpening } from './peek.ts'
+import { PskEngines } from './psk-engines.ts'
 import { PskTap } from './psk-tap.ts'
+import type { KnownHello } from './sni.ts'
 
 /** How a peer came in, and what that proves of it. */
 export type Door =
@@ -93,13 +94,27 @@ export function pskListener({
  * @see 3GPP TS 33.222 clause 5.4 (Rel-17)
  */
 export function admitPsk(server: tls.Server, options: PskOptions & Pick<TlsOptions, 'ALPNProtocols'>): void {
-  const [accept, ...others] = server.listeners('connection') as ((raw: Socket) => void)[]
-  // What these settings lack is to be known now, and not from the first UE.
-  for (const context of [TLS12, TLS13]) tls.createSecureContext(context)
+  const [accept, ...others] = server.listeners('connection') as Accept[]
   if (!accept || others.length > 0) throw new RangeError('not the only listener for connections')
   server.removeListener('connection', accept)
-  server.on('connection', (raw: Socket) => new Arrival(server, options, raw).peek(accept.bind(server)))
+  const byCertificate: Accept = accept.bind(server)
+  // What these settings lack is to be known now, and not from the first UE.
+  for (const context of [TLS12, TLS13]) tls.createSecureContext(context)
+  const alpn = alpnOf(options)
+  const engines = {
+    tls12: new PskEngines({ ...TLS12, ...alpn, pskIdentityHint: options.hint }),
+    tls13: new PskEngines({ ...TLS13, ...alpn }),
+  }
+  server.on('connection', (raw: Socket) => new Arrival(server, options, engines, raw).peek(byCertificate))
 }
+
+interface Engines {
+  readonly tls12: PskEngines
+  readonly tls13: PskEngines
+}
+
+/** Where connections go that come by certificate: the hello of each has been read. */
+type Accept = (raw: Socket, known: KnownHello) => void
 
 /** Only this file knows of a socket that it came in by key; every other one came in by certificate. */
 const doors = new WeakMap<object, Door>()
@@ -113,11 +128,10 @@ const CERTIFICATE: Door = { kind: 'certificate' }
 /** Identities of one hello that are looked up: a UE offers one for each kind of GBA, and ours is one of them. */
 const MAX_LOOKUPS = 2
 
+/** There is no certificate, so nothing but the key opens these. */
 const COMMON = {
   honorCipherOrder: true,
   ecdhCurve: 'X25519:P-256:P-384',
-  // A ticket would let a key in after its end; and there is no certificate, so nothing but the key opens these.
-  secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
 } as const satisfies TlsOptions
 
 const TLS12 = {
@@ -145,77 +159,62 @@ interface Match {
 /** One connection on its way in. */
 class Arrival {
   readonly #server: tls.Server
-  readonly #options: PskOptions & Pick<TlsOptions, 'ALPNProtocols'>
+  readonly #options: PskOptions
+  readonly #engines: Engines
   readonly #raw: Socket
   readonly #deadline: NodeJS.Timeout
   #refused = false
 
-  constructor(server: tls.Server, options: PskOptions & Pick<TlsOptions, 'ALPNProtocols'>, raw: Socket) {
+  constructor(server: tls.Server, options: PskOptions, engines: Engines, raw: Socket) {
     this.#server = server
     this.#options = options
+    this.#engines = engines
     this.#raw = raw
-    raw.on('error', () => {}) // it closes, and that is dealt with
+    raw.on('error', ignoreError)
     this.#deadline = setTimeout(() => this.#cut('handshake-late'), options.limits.handshakeMs)
     raw.once('close', () => clearTimeout(this.#deadline))
   }
 
   /** Reads the hello from the socket, puts it back, and lets the way be chosen that goes with it. */
-  peek(byCertificate: (raw: Socket) => void): void {
-    const raw = this.#raw
-    const chunks: Buffer[] = []
-    let have = 0
-    let lookAt = 0
-    const onData = (chunk: Buffer) => {
-      gather(chunks, chunk)
-      have += chunk.length
-      if (have < lookAt) return
-      const opening = Buffer.concat(chunks)
-      const reading = readClientHello(opening)
-      const { peekBytes } = this.#options.limits
-      if (reading.outcome === 'too-large' || (reading.outcome === 'more' && reading.atLeast > peekBytes)) {
-        this.#cut('hello-too-large')
-        return
-      }
-      if (reading.outcome === 'more') {
-        lookAt = reading.atLeast
-        return
-      }
-      raw.removeListener('data', onData)
-      raw.pause()
-      void this.#enter(reading, opening, byCertificate)
-    }
-    raw.on('data', onData)
-    raw.resume()
+  peek(byCertificate: Accept): void {
+    takeOpening(this.#raw, this.#options.limits.peekBytes, (opening) => {
+      if (opening.reading.outcome === 'too-large') this.#cut('hello-too-large')
+      else this.#enter(opening, byCertificate)
+    })
   }
 
-  async #enter(reading: Reading<ClientHello>, opening: Buffer, byCertificate: (raw: Socket) => void): Promise<void> {
+  #enter({ octets, reading }: Opening, byCertificate: Accept): void {
     const hello = reading.outcome === 'complete' ? reading.value : undefined
     if (hello && reading.outcome === 'complete' && offersPsk12(hello)) {
-      this.#byPsk12(hello, opening, reading.octets)
+      this.#byPsk12(hello, octets, reading.octets)
       return
     }
     // Put back at once: the end of the stream may be next, and nothing can be put back behind that.
-    this.#raw.unshift(opening)
-    const match = hello && (await this.#matchTls13(hello))
-    if (match === 'failed' || this.#raw.destroyed) return
-    if (match) {
-      this.#handshake({ ...TLS13 }, this.#raw, () => match)
-      return
-    }
-    clearTimeout(this.#deadline) // the server has its own
-    byCertificate(this.#raw)
+    this.#raw.unshift(octets)
+    const identities = hello ? identities13(hello) : NO_IDENTITIES
+    // Nearly everybody comes by certificate, and waits for nothing.
+    if (hello && identities.length > 0) void this.#byPsk13(hello, identities, byCertificate)
+    else this.#leave(hello, byCertificate)
   }
 
-  async #matchTls13(hello: ClientHello): Promise<Match | 'failed' | undefined> {
-    const identities = new Set<string>()
-    for (const octets of offersPsk13(hello) ? hello.pskIdentities : []) {
-      if (parsePskIdentity(octets)) identities.add(Buffer.from(octets).toString('latin1'))
-    }
-    for (const identity of [...identities].slice(0, MAX_LOOKUPS)) {
+  #leave(hello: ClientHello | undefined, byCertificate: Accept): void {
+    clearTimeout(this.#deadline) // the server has its own
+    byCertificate(this.#raw, { hello })
+  }
+
+  async #byPsk13(hello: ClientHello, identities: readonly string[], byCertificate: Accept): Promise<void> {
+    const match = await this.#matchTls13(hello, identities)
+    if (match === 'failed' || this.#raw.destroyed) return
+    if (match) this.#handshake(this.#engines.tls13, this.#raw, () => match)
+    else this.#leave(hello, byCertificate)
+  }
+
+  async #matchTls13(hello: ClientHello, identities: readonly string[]): Promise<Match | 'failed' | undefined> {
+    for (const identity of identities.slice(0, MAX_LOOKUPS)) {
       const match = await this.#match(hello, Buffer.from(identity, 'latin1'), UA_PSK_TLS13)
       if (match) return match
     }
-    if (identities.size > 0) this.#tell('identity-unknown')
+    this.#tell('identity-unknown')
     return undefined
   }
 
@@ -235,7 +234,7 @@ class Arrival {
         return true
       },
     })
-    this.#handshake({ ...TLS12, pskIdentityHint: this.#options.hint }, tap, () => match)
+    this.#handshake(this.#engines.tls12, tap, () => match)
   }
 
   async #match(
@@ -261,30 +260,28 @@ class Arrival {
   }
 
   /** Shared-key TLS with one key, over the socket or its tap; `match` is asked when the engine wants to know the key. */
-  #handshake(context: TlsOptions, stream: Socket | PskTap, match: () => Match | undefined): void {
+  #handshake(engines: PskEngines, stream: Socket | PskTap, match: () => Match | undefined): void {
     let used: Match | undefined
-    const pskCallback = (_socket: TLSSocket, identity: string) => {
-      const candidate = match()
-      used = candidate?.identity === identity ? candidate : undefined
-      return used ? used.key.expose() : null
-    }
-    const { ALPNProtocols } = this.#options
-    // A server of its own, since the callback has no other way to know whose key it is asked for.
-    const engine = tls.createServer({ ...context, ...(ALPNProtocols && { ALPNProtocols }), pskCallback })
-    engine.once('secureConnection', (socket: TLSSocket) => {
-      if (stream !== this.#raw) addressLike(socket, this.#raw)
-      // That the key was asked for does not say that the handshake stands on it.
-      if (!used || !restsOnKey(socket)) {
-        this.#refuse('handshake-failed')
-        socket.destroy()
-        return
-      }
-      clearTimeout(this.#deadline)
-      doors.set(socket, used.door)
-      this.#server.emit('secureConnection', socket)
+    engines.begin(stream, {
+      keyOf: (identity) => {
+        const candidate = match()
+        used = candidate?.identity === identity ? candidate : undefined
+        return used?.key
+      },
+      onSecure: (socket, asked) => {
+        if (stream !== this.#raw) addressLike(socket, this.#raw)
+        // That the key was asked for does not say that the handshake stands on it.
+        if (!used || !asked || !restsOnKey(socket)) {
+          this.#refuse('handshake-failed')
+          socket.destroy()
+          return
+        }
+        clearTimeout(this.#deadline)
+        doors.set(socket, used.door)
+        this.#server.emit('secureConnection', socket)
+      },
+      onFailed: (error) => this.#refuse('handshake-failed', error),
     })
-    engine.once('tlsClientError', (error) => this.#refuse('handshake-failed', error))
-    engine.emit('connection', stream)
   }
 
   #cut(reason: PskRefusal): void {
@@ -312,6 +309,18 @@ function offersPsk12({ versions, cipherSuites }: ClientHello): boolean {
   return !versions.includes(TLS_1_3) && offersOneOf(cipherSuites, PSK_SUITES_OFFERED)
 }
 
+const NO_IDENTITIES: readonly string[] = []
+
+/** Those that may be B-TIDs, each once, where an external key would be taken. */
+function identities13(hello: ClientHello): readonly string[] {
+  if (hello.pskIdentities.length === 0 || !offersPsk13(hello)) return NO_IDENTITIES
+  const identities = new Set<string>()
+  for (const octets of hello.pskIdentities) {
+    if (parsePskIdentity(octets)) identities.add(Buffer.from(octets).toString('latin1'))
+  }
+  return [...identities]
+}
+
 /** Where the engine would not take an external key, the certificate is the only way. */
 function offersPsk13({ versions, cipherSuites, pskKeyExchangeModes }: ClientHello): boolean {
   return (
@@ -336,6 +345,6 @@ function addressLike(socket: TLSSocket, raw: Socket): void {
   for (const [name, value] of Object.entries(addresses)) Object.defineProperty(socket, name, { value })
 }
 
-function alpnOf({ ALPNProtocols }: TlsOptions): Pick<TlsOptions, 'ALPNProtocols'> {
+function alpnOf({ ALPNProtocols }: Pick<TlsOptions, 'ALPNProtocols'>): Pick<TlsOptions, 'ALPNProtocols'> {
   return ALPNProtocols ? { ALPNProtocols } : {}
 }

@@ -1,8 +1,9 @@
 import type { X509Certificate } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Server } from 'node:tls'
+import type { ClientHello } from './hello.ts'
 import { HANDSHAKE_TIMEOUT_MS } from './listener.ts'
-import { peekHello } from './peek.ts'
+import { ignoreError, type Peeked, peekHello } from './peek.ts'
 
 /** Why a connection was cut before any handshake of ours. */
 export type NameRefusal = 'name-unknown' | 'hello-too-large' | 'hello-late'
@@ -37,9 +38,16 @@ export function certificatesFor<T extends { readonly certificate: X509Certificat
   return exact.length > 0 ? exact : carrying(true)
 }
 
+/** What somebody has read already of a connection; it is still to be read from the socket as well. */
+export interface KnownHello {
+  /** undefined: none that could be read. */
+  readonly hello: ClientHello | undefined
+}
+
 /**
  * Hands each connection of a TLS or HTTPS server to the engine of the name it asks for, and not to the server's own.
  * Who asks for a name that is not ours gets the alert unrecognized_name, where Node's SNICallback could only hang up.
+ * Whoever has read the hello before says so beside the connection, a `KnownHello`: it is not read again.
  * @throws RangeError for a server whose connections somebody else handles already
  * @see RFC 6066 section 3 (2011)
  */
@@ -47,19 +55,21 @@ export function serveByName(server: Server, { engineFor, onRefused }: NameOption
   const [own, ...others] = server.listeners('connection') as ((raw: Socket) => void)[]
   if (!own || others.length > 0) throw new RangeError('not the only listener for connections')
   server.removeListener('connection', own)
-  server.on('connection', (raw: Socket) => {
-    raw.on('error', () => {}) // it closes, and that is dealt with
-    peekHello(raw, HANDSHAKE_TIMEOUT_MS, (peeked) => {
-      if (raw.destroyed) return
-      const engine = peeked.outcome === 'ready' ? engineFor(peeked.hello?.serverName) : undefined
-      if (engine) {
-        engine.emit('connection', raw)
-        return
-      }
-      onRefused?.(peeked.outcome === 'ready' ? 'name-unknown' : `hello-${peeked.outcome}`, raw)
-      if (peeked.outcome === 'ready') refuse(raw)
-      else raw.destroy()
-    })
+  const hand = (raw: Socket, peeked: Peeked) => {
+    if (raw.destroyed) return
+    const engine = peeked.outcome === 'ready' ? engineFor(peeked.hello?.serverName) : undefined
+    if (engine) {
+      engine.emit('connection', raw)
+      return
+    }
+    onRefused?.(peeked.outcome === 'ready' ? 'name-unknown' : `hello-${peeked.outcome}`, raw)
+    if (peeked.outcome === 'ready') refuse(raw)
+    else raw.destroy()
+  }
+  server.on('connection', (raw: Socket, known?: KnownHello) => {
+    raw.on('error', ignoreError)
+    if (known) hand(raw, { outcome: 'ready', hello: known.hello })
+    else peekHello(raw, HANDSHAKE_TIMEOUT_MS, (peeked) => hand(raw, peeked))
   })
 }
 
