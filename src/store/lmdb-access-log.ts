@@ -24,6 +24,8 @@ const OWNERS_PER_TRANSACTION = 64
 const EFFORT_OF_REWRITING = 16
 /** Parts of one log, at most, before they are made one. */
 const MAX_PARTS = 32
+/** So many times what a log may hold are in its parts before they are made one: that costs far more than a part. */
+const TOO_MANY = 4
 const HOUR_MS = 3_600_000
 const DATABASE = 'access'
 
@@ -38,7 +40,7 @@ interface Head {
 /**
  * Access logs in LMDB. `append` leaves the entry in memory; what came in within a second is written behind, one sealed
  * part per owner, for which nothing is read: to rewrite a log of 200 entries each time would be 17 kB for every touch.
- * Parts are made one when there are many, when they hold twice what the log may, or when the oldest entry has expired.
+ * Parts are made one when there are many, when they hold several times what the log may, or when the oldest entry has expired.
  * An entry of a log that is not touched any more stays at rest, sealed and unread, for up to twice the retention.
  */
 export function lmdbAccessLog(
@@ -110,7 +112,7 @@ export function lmdbAccessLog(
     return isRewritten ? EFFORT_OF_REWRITING : 1
   }
   const isDue = ({ oldestAt, ...head }: Head, more: number, now: EpochMs): boolean =>
-    head.parts >= MAX_PARTS || head.entries + more > 2 * entriesPerOwner || now >= oldestAt + retentionS * 1000
+    head.parts >= MAX_PARTS || head.entries + more > TOO_MANY * entriesPerOwner || now >= oldestAt + retentionS * 1000
   function addPart(key: Uint8Array, head: Head, fresh: readonly AccessEntry[]) {
     putPart(key, head.parts, fresh)
     const oldestAt = Math.min(head.oldestAt, ...fresh.map(({ at }) => at))
