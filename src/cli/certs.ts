@@ -3,7 +3,7 @@ import { isWildcarded } from '../core/wildcard.ts'
 import type { KeyType, SubscriberNames } from '../tls/issue.ts'
 import type { ShownCertificate } from '../tls/pki-files.ts'
 import type { RevocationList } from '../tls/revoke.ts'
-import type { Command } from './command.ts'
+import type { Command, OptionTable } from './command.ts'
 import { parseOptions, UsageError, wholeNumber } from './options.ts'
 
 const DEFAULTS = {
@@ -24,6 +24,18 @@ const MAKERS: Readonly<Record<string, readonly Action[]>> = {
   'server-key': ['make'],
   'client-key': ['make', 'subscriber'],
 }
+
+const OPTIONS = {
+  dir: { type: 'string', default: 'certs', takes: 'directory' },
+  naf: { type: 'string', multiple: true },
+  bsf: { type: 'string', multiple: true },
+  'zn-client': { type: 'string', multiple: true },
+  subscriber: { type: 'string', multiple: true },
+  'server-key': { type: 'string', takes: ['rsa', 'p256'] },
+  'client-key': { type: 'string', takes: ['rsa', 'p256'] },
+  days: { type: 'string', default: '365' },
+  force: { type: 'boolean', default: false },
+} as const satisfies OptionTable
 
 export const command: Command = {
   name: 'certs',
@@ -55,24 +67,21 @@ export const command: Command = {
   --force            make, subscriber: replace what is there
 
 For labs and tests; a network has a CA of its own.
+
 Exit code: 0 done, 1 the folder is not as needed (nothing was written), 2 the command line is wrong.
+
+Examples:
+  gba-proxy certs make --dir certs --naf xcap.example.org --bsf bsf.example.org
+      all that a lab under these names needs
+  gba-proxy certs subscriber --subscriber carol=sip:carol@example.org,tel:+15550100003
+      a certificate for the door 'certificate'
+  gba-proxy certs revoke sub-carol.pem
+      and takes it back
 `,
+  options: OPTIONS,
+  positionals: [ACTIONS, 'file'],
   async run(args, { stdout, stderr }) {
-    const { values, positionals } = parseOptions(
-      args,
-      {
-        dir: { type: 'string', default: 'certs' },
-        naf: { type: 'string', multiple: true },
-        bsf: { type: 'string', multiple: true },
-        'zn-client': { type: 'string', multiple: true },
-        subscriber: { type: 'string', multiple: true },
-        'server-key': { type: 'string' },
-        'client-key': { type: 'string' },
-        days: { type: 'string', default: '365' },
-        force: { type: 'boolean', default: false },
-      },
-      2,
-    )
+    const { values, positionals } = parseOptions(args, OPTIONS, 2)
     const action = actionOf(positionals)
     for (const [option, makers] of Object.entries(MAKERS)) {
       if (Object.hasOwn(values, option) && !makers.includes(action)) {

@@ -8,11 +8,13 @@ import { readCa, readCredential, type TlsFiles, type Warn } from '../tls/files.t
 import { readListenerFiles } from '../tls/listener-files.ts'
 import { certificatesFor } from '../tls/sni.ts'
 import { followApSubscribers } from '../ua/subscriber-file.ts'
-import type { Command } from './command.ts'
+import type { Command, OptionTable } from './command.ts'
 import { needed, parseOptions } from './options.ts'
 
 const DAY_MS = 86_400_000
 const EXPIRY_NOTICE_DAYS = 14
+
+const OPTIONS = { config: { type: 'string', short: 'c', takes: 'file' } } as const satisfies OptionTable
 
 export const command: Command = {
   name: 'check',
@@ -25,9 +27,18 @@ they have to be there, and certificates have to fit their keys and be in date.
   -c, --config FILE   the configuration (YAML)
 
 Exit code: 0 it would start, 2 it would not; standard error says why, as FILE:LINE: KEY: REASON.
+
+Environment: as for 'gba-proxy serve'.
+
+Examples:
+  gba-proxy check --config /etc/gba-proxy/gba-proxy.yaml
+      before every restart
+  gba-proxy check -c new.yaml && mv new.yaml gba-proxy.yaml
+      puts a configuration in place only if it would start
 `,
+  options: OPTIONS,
   async run(args, { stdout, stderr, env }) {
-    const { values } = parseOptions(args, { config: { type: 'string', short: 'c' } })
+    const { values } = parseOptions(args, OPTIONS)
     const file = needed(values.config, 'config')
     const config = await loadConfig(file, env)
     const warn: Warn = (about, detail) => stderr.write(`warning: ${about}: ${detail}\n`)

@@ -21,7 +21,17 @@ Starts a lab on free ports of loopback, lets the UE emulator bootstrap, authenti
 prints every message between UE, AP, BSF, HSS and AS with what it proved.
 
 Exit code: 0 every step came out as it should, 1 one did not.
+
+Files: none is left; the lab is made in the folder for temporary files.
+
+Environment:
+  TMPDIR   that folder (default: /tmp)
+
+Examples:
+  gba-proxy demo | less
+      the ladder, page by page
 `,
+  options: {},
   async run(args, { stdout }) {
     parseOptions(args, {})
     const directory = await mkdtemp(join(tmpdir(), 'gba-proxy-demo-'))

@@ -11,12 +11,43 @@ import { answersOf, BLAME, FAULT_TEXTS } from '../observe/fault-texts.ts'
 import { type Candidate, type ExplainInput, explain, type Finding, onRecord, recompute } from '../ua/explain.ts'
 import { UeError } from '../ue/fault.ts'
 import { parseXcapUri } from '../ut/xcap-uri.ts'
-import type { Command, Io } from './command.ts'
+import type { Command, Io, OptionTable } from './command.ts'
 import { type AuditLine, recordsOf } from './explain/audit-file.ts'
 import { keysOf } from './explain/keys.ts'
 import { type PastedRequest, parsePasted } from './explain/pasted-request.ts'
 import { needed, parseOptions, UsageError } from './options.ts'
 import { simFileOf } from './ue.ts'
+
+/** Suites that a UE and our listener agree on. */
+const SUITES = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
+  'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+  'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384',
+  'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384',
+  'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256',
+  'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256',
+]
+
+const OPTIONS = {
+  sim: { type: 'string', takes: 'file' },
+  subscribers: { type: 'string', takes: 'file' },
+  ks: { type: 'string' },
+  'ks-naf': { type: 'string' },
+  impi: { type: 'string' },
+  rand: { type: 'string', multiple: true },
+  naf: { type: 'string' },
+  'ua-id': { type: 'string', multiple: true },
+  suite: { type: 'string', takes: SUITES },
+  body: { type: 'string', takes: 'file' },
+  'sent-body': { type: 'string', takes: 'file' },
+  'other-name': { type: 'string', multiple: true },
+  'request-id': { type: 'string' },
+  audit: { type: 'string', takes: 'file' },
+  'show-keys': { type: 'boolean' },
+} as const satisfies OptionTable
 
 export const command: Command = {
   name: 'explain',
@@ -52,7 +83,15 @@ The record:
       --show-keys          print Ks_NAF, HA1 and responses in full; whoever reads them can act as this UE
 
 Exit code: 0 the cause is certain, or nothing is wrong; 1 it is not; 2 the command line is wrong.
+
+Examples:
+  gba-proxy explain --request-id 0198a3c2 --audit /var/log/gba-proxy/audit.log
+      what was recorded of a refusal, and what to do
+  gba-proxy ue --sim alice -v URL 2>&1 | gba-proxy explain --sim alice -
+      recomputes what the emulator has just sent
 `,
+  options: OPTIONS,
+  positionals: ['file'],
   async run(args, io) {
     const { values, positionals } = read(args)
     try {
@@ -64,28 +103,7 @@ Exit code: 0 the cause is certain, or nothing is wrong; 1 it is not; 2 the comma
   },
 }
 
-const read = (args: string[]) =>
-  parseOptions(
-    args,
-    {
-      sim: { type: 'string' },
-      subscribers: { type: 'string' },
-      ks: { type: 'string' },
-      'ks-naf': { type: 'string' },
-      impi: { type: 'string' },
-      rand: { type: 'string', multiple: true },
-      naf: { type: 'string' },
-      'ua-id': { type: 'string', multiple: true },
-      suite: { type: 'string' },
-      body: { type: 'string' },
-      'sent-body': { type: 'string' },
-      'other-name': { type: 'string', multiple: true },
-      'request-id': { type: 'string' },
-      audit: { type: 'string' },
-      'show-keys': { type: 'boolean' },
-    },
-    1,
-  )
+const read = (args: string[]) => parseOptions(args, OPTIONS, 1)
 type Values = ReturnType<typeof read>['values']
 
 async function run(values: Values, file: string | undefined, io: Io): Promise<number> {
@@ -113,19 +131,6 @@ async function run(values: Values, file: string | undefined, io: Io): Promise<nu
   const isKnown = recorded?.code !== undefined && file === undefined
   return isKnown || findings[0]?.certainty === 'certain' ? 0 : 1
 }
-
-/** Suites that a UE and our listener agree on. */
-const SUITES = [
-  'TLS_AES_128_GCM_SHA256',
-  'TLS_AES_256_GCM_SHA384',
-  'TLS_CHACHA20_POLY1305_SHA256',
-  'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
-  'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
-  'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384',
-  'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384',
-  'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256',
-  'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256',
-]
 
 async function inputOf(values: Values, octets: Uint8Array, recorded: AuditLine | undefined): Promise<ExplainInput> {
   const request = parsePasted(octets)

@@ -17,7 +17,13 @@ export const COMMANDS: CommandTable = {
   demo: async () => (await import('./demo.ts')).command,
   explain: async () => (await import('./explain.ts')).command,
   route: async () => (await import('./route.ts')).command,
+  health: async () => (await import('./health.ts')).command,
+  completion: async () => (await import('./completion.ts')).completionCommand(() => loadCommands()),
 }
+
+/** Every subcommand there is, in the order of the overview. */
+export const loadCommands = (commands: CommandTable = COMMANDS): Promise<Command[]> =>
+  Promise.all(Object.values(commands).map((load) => load()))
 
 /**
  * Runs what the arguments ask for.
@@ -30,7 +36,7 @@ export async function runCli(args: readonly string[], io: Io, commands: CommandT
     return 0
   }
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    const help = await overview(commands)
+    const help = overview(await loadCommands(commands))
     if (name !== undefined) {
       io.stdout.write(help)
       return 0
@@ -70,19 +76,24 @@ function asksForHelp(args: readonly string[]): boolean {
   return args[0] === '-h' || (end < 0 ? args : args.slice(0, end)).includes('--help')
 }
 
-async function overview(commands: CommandTable): Promise<string> {
-  const loaded = await Promise.all(Object.values(commands).map((load) => load()))
-  const lines = loaded.map(({ name, summary }) => `  ${name.padEnd(8)} ${summary}`)
-  return [
-    'usage: gba-proxy SUBCOMMAND [OPTION]...',
-    '',
-    'GBA/Ut authentication proxy: authenticates mobile UEs in front of an XCAP or presence server.',
-    '',
-    ...lines,
-    '',
-    'gba-proxy SUBCOMMAND --help tells more; gba-proxy --version prints the version.',
-    '',
-  ].join('\n')
+/** The help of the whole program; the man page begins with it. */
+export function overview(commands: readonly Command[]): string {
+  const width = Math.max(7, ...commands.map(({ name }) => name.length))
+  return `usage: gba-proxy SUBCOMMAND [OPTION]...
+
+GBA/Ut authentication proxy: authenticates mobile UEs in front of an XCAP or presence server.
+
+${commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}\n`).join('')}
+gba-proxy SUBCOMMAND --help tells more; gba-proxy --version prints the version.
+
+Exit code: 0 done, 1 failed, 2 the command line or the configuration is wrong; 'ue' has curl's beyond that.
+
+Examples:
+  gba-proxy lab
+      everything in one process, to try it
+  gba-proxy check -c gba-proxy.yaml && gba-proxy serve -c gba-proxy.yaml
+      a configuration of your own
+`
 }
 
 async function version(): Promise<string> {

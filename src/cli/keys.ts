@@ -1,7 +1,9 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Command } from './command.ts'
+import type { Command, OptionTable } from './command.ts'
 import { parseOptions } from './options.ts'
+
+const OPTIONS = { dir: { type: 'string', default: 'keys', takes: 'directory' } } as const satisfies OptionTable
 
 export const command: Command = {
   name: 'keys',
@@ -14,10 +16,24 @@ would trust with passwords: who has it reads the store.
 
   --dir DIRECTORY    folder of the files (default: keys); made with mode 0700, files with mode 0600
 
-Prints the files that it made. Exit code: 0 done, 1 the folder cannot be used, 2 the command line is wrong.
+Prints the files that it made.
+
+Exit code: 0 done, 1 the folder cannot be used, 2 the command line is wrong.
+
+Files:
+  seal.key                   opens what the store holds; without it the store is lost
+  nonce.key                  signs nonces
+  app-server-pseudonym.key   makes the pseudonyms of subscribers at external application servers
+  pseudonym.key              hashes identities in logs
+  tickets.key                seals TLS session tickets
+
+Examples:
+  gba-proxy keys --dir /etc/gba-proxy/keys
+      once, for all hosts of a cluster
 `,
+  options: OPTIONS,
   async run(args, { stdout, stderr }) {
-    const { values } = parseOptions(args, { dir: { type: 'string', default: 'keys' } })
+    const { values } = parseOptions(args, OPTIONS)
     const { KEY_FILES, SEAL_KEY_FILE } = await import('../state.ts')
     const { makeKeyFile, readKeyFile } = await import('../store/key-file.ts')
     const { secretFile } = await import('../store/secret-file.ts')

@@ -16,8 +16,16 @@ import { authorise, type Ownership } from '../ut/authorise.ts'
 import { inspectIdentityHeaders, type Outgoing, prepare } from '../ut/headers.ts'
 import { selectRoute } from '../ut/routes.ts'
 import { parseXcapUri, type XcapUri } from '../ut/xcap-uri.ts'
-import type { Command } from './command.ts'
+import type { Command, OptionTable } from './command.ts'
 import { needed, parseOptions, UsageError, wholeNumber } from './options.ts'
+
+const OPTIONS = {
+  config: { type: 'string', short: 'c', takes: 'file' },
+  uid: { type: 'string', multiple: true },
+  flag: { type: 'string', multiple: true },
+  intended: { type: 'string' },
+  header: { type: 'string', short: 'H', multiple: true },
+} as const satisfies OptionTable
 
 export const command: Command = {
   name: 'route',
@@ -34,19 +42,19 @@ why: NAF, route, application server, rule, and what exactly would be sent. Nothi
   -H, --header LINE     'Name: value', as the UE sends it, several times
 
 Exit code: 0 it would be forwarded, 1 it would be refused, 2 the command line or the configuration is wrong.
+
+Environment: as for 'gba-proxy serve'.
+
+Examples:
+  gba-proxy route -c gba-proxy.yaml GET https://xcap.example.org/resource-lists/users/sip:alice@example.org/index
+      which server gets this, under which identity
+  gba-proxy route -c gba-proxy.yaml --uid sip:bob@example.org GET https://xcap.example.org/resource-lists/users/sip:alice@example.org/index
+      why bob does not get alice's list
 `,
+  options: OPTIONS,
+  positionals: [['GET', 'PUT', 'DELETE', 'HEAD', 'POST']],
   async run(args, { stdout, env }) {
-    const { values, positionals } = parseOptions(
-      args,
-      {
-        config: { type: 'string', short: 'c' },
-        uid: { type: 'string', multiple: true },
-        flag: { type: 'string', multiple: true },
-        intended: { type: 'string' },
-        header: { type: 'string', short: 'H', multiple: true },
-      },
-      2,
-    )
+    const { values, positionals } = parseOptions(args, OPTIONS, 2)
     const file = needed(values.config, 'config')
     const [method, url] = positionals
     if (method === undefined || url === undefined) throw new UsageError('which METHOD and URL?')

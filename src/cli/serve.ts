@@ -3,11 +3,16 @@ import { parseConfig, readConfig } from '../config/load.ts'
 import { type Config, ROLES } from '../config/schema.ts'
 import { createLog } from '../observe/log.ts'
 import { workerCount } from '../worker-place.ts'
-import type { Command } from './command.ts'
+import type { Command, OptionTable } from './command.ts'
 import { needed, parseOptions } from './options.ts'
 import { explainStart } from './start.ts'
 import { supervise } from './supervisor.ts'
 import { work } from './worker.ts'
+
+const OPTIONS = {
+  config: { type: 'string', short: 'c', takes: 'file' },
+  worker: { type: 'boolean', hidden: true },
+} as const satisfies OptionTable
 
 export const command: Command = {
   name: 'serve',
@@ -21,12 +26,31 @@ within seconds of a change, too). SIGTERM and SIGINT stop it: requests in flight
 
   -c, --config FILE   the configuration (YAML); 'gba-proxy check' gives a verdict without starting
 
+Started by root with process.user in the configuration, it takes its ports as root and is that user otherwise.
+What it makes is for that user alone (umask 077).
+
 Exit code: 0 stopped as asked, 1 could not start, 2 the configuration or the command line is wrong.
+
+Files:
+  /etc/gba-proxy/gba-proxy.yaml   where the packaged systemd unit and container image have the configuration
+  /var/lib/gba-proxy              where they have store.directory: the sealed store and, beside it, seal.key
+
+Environment:
+  GBA_PROXY_LOG_LEVEL        in the place of log.level
+  GBA_PROXY_LOG_IDENTITIES   in the place of log.identities
+  GBA_PROXY_STORE_DIRECTORY  in the place of store.directory
+  NODE_OPTIONS               options of Node.js, such as --max-old-space-size=512 (MiB, for each worker)
+
+Examples:
+  gba-proxy serve --config /etc/gba-proxy/gba-proxy.yaml
+      every role that the file has
+  GBA_PROXY_LOG_LEVEL=debug gba-proxy serve -c gba-proxy.yaml
+      the same with more in the log
 `,
+  options: OPTIONS,
   async run(args, io) {
     const { stderr, env, signal } = io
-    // of the supervisor's own making, and so not in the usage
-    const { values } = parseOptions(args, { config: { type: 'string', short: 'c' }, worker: { type: 'boolean' } })
+    const { values } = parseOptions(args, OPTIONS)
     const file = needed(values.config, 'config')
     if (values.worker) return work((text) => parseConfig(text, file, env), io)
     const yamlText = await readConfig(file)

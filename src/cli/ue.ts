@@ -7,10 +7,45 @@ import type { UeProfile } from '../ue/profile.ts'
 import { PROFILE_NAMES, PROFILES } from '../ue/profiles.ts'
 import { type ConnectRule, parseConnectTo, parseUeUrl, type UeUrl } from '../ue/url.ts'
 import { xcapMediaType } from '../ue/xcap-media-type.ts'
-import type { Command } from './command.ts'
+import type { Command, OptionTable } from './command.ts'
 import { parseOptions, UsageError } from './options.ts'
 
 const SIMS = 'lab/sims'
+
+const OPTIONS = {
+  sim: { type: 'string', takes: 'file' },
+  request: { type: 'string', short: 'X', takes: ['GET', 'PUT', 'DELETE', 'HEAD', 'POST', 'OPTIONS'] },
+  data: { type: 'string', short: 'd', multiple: true },
+  'data-binary': { type: 'string', multiple: true },
+  'upload-file': { type: 'string', short: 'T', takes: 'file' },
+  header: { type: 'string', short: 'H', multiple: true },
+  output: { type: 'string', short: 'o', takes: 'file' },
+  include: { type: 'boolean', short: 'i' },
+  head: { type: 'boolean', short: 'I' },
+  silent: { type: 'boolean', short: 's' },
+  'show-error': { type: 'boolean', short: 'S' },
+  fail: { type: 'boolean', short: 'f' },
+  verbose: { type: 'boolean', short: 'v' },
+  insecure: { type: 'boolean', short: 'k' },
+  cacert: { type: 'string', takes: 'file' },
+  cert: { type: 'string', short: 'E', takes: 'file' },
+  key: { type: 'string', takes: 'file' },
+  ciphers: { type: 'string' },
+  'connect-to': { type: 'string', multiple: true },
+  'max-time': { type: 'string', short: 'm' },
+  profile: { type: 'string', default: 'standard', takes: PROFILE_NAMES },
+  qop: { type: 'string', takes: ['auth', 'auth-int'] },
+  'intended-identity': { type: 'string' },
+  bsf: { type: 'string' },
+  tls: { type: 'string', takes: ['1.2', '1.3'] },
+  psk: { type: 'boolean' },
+  'psk-separator': { type: 'string' },
+  upgrade: { type: 'boolean' },
+  'ua-id': { type: 'string', default: 'tls-suite' },
+  'new-bootstrap': { type: 'boolean' },
+  'require-rspauth': { type: 'boolean' },
+  'print-curl': { type: 'boolean' },
+} as const satisfies OptionTable
 
 export const command: Command = {
   name: 'ue',
@@ -31,7 +66,8 @@ as with curl:
   -o, --output FILE        body goes there
   -i, --include            print status line and headers too
   -I, --head               HEAD, print status line and headers
-  -s, --silent             no error messages        -S, --show-error  but those with -s
+  -s, --silent             no error messages
+  -S, --show-error         but those with -s
   -f, --fail               exit 22 on status 400 and above, print no body
   -v, --verbose            every message on Ub and Ua, on stderr
   -k, --insecure           accept any server certificate
@@ -67,7 +103,23 @@ Exit code: 0 done, 2 command line or SIM file, 3 URL, 6 host unknown, 7 no conne
 77 CA file; and beyond curl's:
 110 bootstrap refused, 111 MAC in AUTN wrong, 112 rspauth wrong or missing, 113 challenge not to be answered,
 114 answer of the BSF malformed, 115 TLS suite without a code, 116 bootstrapped key refused, 117 upgrade refused.
+
+Files:
+  ${SIMS}/NAME.yaml      SIM: imsi or impi, k, opc, caFile, connect
+  NAME.state.json        beside it: B-TID, keys and SQN; delete it for a UE that has forgotten everything
+
+Environment:
+  GBA_SIM   SIM for calls without --sim
+
+Examples:
+  gba-proxy ue --sim alice -i https://xcap.example.org/resource-lists/users/sip:alice@example.org/index
+      reads a document
+  gba-proxy ue --sim alice -T list.xml https://xcap.example.org/resource-lists/users/sip:alice@example.org/index
+      writes one
+  gba-proxy ue --sim alice --profile android -v URL
+      the same as an Android handset would, with every message
 `,
+  options: OPTIONS,
   async run(args, io) {
     const { values, positionals } = read(args)
     try {
@@ -82,45 +134,7 @@ Exit code: 0 done, 2 command line or SIM file, 3 URL, 6 host unknown, 7 no conne
   },
 }
 
-const read = (args: string[]) =>
-  parseOptions(
-    args,
-    {
-      sim: { type: 'string' },
-      request: { type: 'string', short: 'X' },
-      data: { type: 'string', short: 'd', multiple: true },
-      'data-binary': { type: 'string', multiple: true },
-      'upload-file': { type: 'string', short: 'T' },
-      header: { type: 'string', short: 'H', multiple: true },
-      output: { type: 'string', short: 'o' },
-      include: { type: 'boolean', short: 'i' },
-      head: { type: 'boolean', short: 'I' },
-      silent: { type: 'boolean', short: 's' },
-      'show-error': { type: 'boolean', short: 'S' },
-      fail: { type: 'boolean', short: 'f' },
-      verbose: { type: 'boolean', short: 'v' },
-      insecure: { type: 'boolean', short: 'k' },
-      cacert: { type: 'string' },
-      cert: { type: 'string', short: 'E' },
-      key: { type: 'string' },
-      ciphers: { type: 'string' },
-      'connect-to': { type: 'string', multiple: true },
-      'max-time': { type: 'string', short: 'm' },
-      profile: { type: 'string', default: 'standard' },
-      qop: { type: 'string' },
-      'intended-identity': { type: 'string' },
-      bsf: { type: 'string' },
-      tls: { type: 'string' },
-      psk: { type: 'boolean' },
-      'psk-separator': { type: 'string' },
-      upgrade: { type: 'boolean' },
-      'ua-id': { type: 'string', default: 'tls-suite' },
-      'new-bootstrap': { type: 'boolean' },
-      'require-rspauth': { type: 'boolean' },
-      'print-curl': { type: 'boolean' },
-    },
-    1,
-  )
+const read = (args: string[]) => parseOptions(args, OPTIONS, 1)
 
 export type Values = ReturnType<typeof read>['values']
 
