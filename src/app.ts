@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { ApListener, Listening } from './ap-listeners.ts'
@@ -10,7 +9,8 @@ import type { ApConfig, BsfConfig, Config, HssConfig, ZnServerConfig } from './c
 import type { EpochMs } from './core/bytes.ts'
 import { auc } from './hss/auc.ts'
 import { settingsFrom } from './hss/settings.ts'
-import { loadSubscribers, type Subscribers } from './hss/subscribers.ts'
+import type { Subscribers } from './hss/subscribers.ts'
+import { readSubscribers } from './hss/subscribers-file.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
 import { type AuditFile, openAuditFile } from './observe/audit-file.ts'
 import { createLog, type Logger, pseudonymiser, withoutRedaction } from './observe/log.ts'
@@ -55,6 +55,8 @@ export interface AppParts {
   readonly avSource?: AvSource
   /** Where this process is one of several behind the same ports. */
   readonly place?: WorkerPlace
+  /** Around the taking of ports, for which a process may need what it has not otherwise. */
+  readonly privileged?: <Result>(act: () => Promise<Result>) => Promise<Result>
 }
 
 interface Parts {
@@ -77,7 +79,7 @@ const LEAST_GRACE_MS = 500
  * @throws ConfigError, SubscribersError, GbaError STORE_UNAVAILABLE, or the error of a port that cannot be had
  */
 export async function startApp(config: Config, replaced: AppParts = {}): Promise<App> {
-  const { now = Date.now, log, onDecision, avSource, place } = replaced
+  const { now = Date.now, log, onDecision, avSource, place, privileged = (act) => act() } = replaced
   const worker = place?.number
   const logOptions = { identities: config.log.identities, worker }
   const logger = log ?? createLog({ ...logOptions, level: config.log.level })
@@ -116,7 +118,8 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   try {
     keys = keySourceOf(parts)
     await state.ready
-    const subscribers = config.hss && (await subscribersOf(config.hss))
+    const subscribers =
+      config.hss && (await readSubscribers(config.hss.subscribersFile, warning(logger, worker, 'hss.warning')))
     if (config.bsf) {
       servers.push(['ub', await ubServer(parts, config.bsf, subscribers), config.bsf.ub])
       if (config.bsf.zn) servers.push(['zn', await znServer(parts, config.bsf.zn), config.bsf.zn])
@@ -130,12 +133,14 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     }
     const reusePort = place !== undefined
     for (const [name, server, { host, port }] of servers) {
-      if (place && !place.ports) await requireFree({ host, port })
-      await server.listen({
-        host,
-        port: place?.ports?.[name] ?? port,
-        reusePort,
-        listenTextResolver: () => 'server.listening',
+      await privileged(async () => {
+        if (place && !place.ports) await requireFree({ host, port })
+        await server.listen({
+          host,
+          port: place?.ports?.[name] ?? port,
+          reusePort,
+          listenTextResolver: () => 'server.listening',
+        })
       })
     }
   } catch (error) {
@@ -220,9 +225,6 @@ async function ubServer(
   return server
 }
 
-const subscribersOf = async ({ subscribersFile }: HssConfig): Promise<Subscribers> =>
-  loadSubscribers(await readFile(subscribersFile, 'utf8'), subscribersFile)
-
 function avSourceOf(hss: HssConfig | undefined, subscribers: Subscribers | undefined, { sqns }: State): AvSource {
   if (!hss || !subscribers) throw new TypeError('a local Zh without an HSS')
   return auc({ subscribers, sqnStore: sqns, randomBytes, ind: hss.ind })
@@ -302,6 +304,8 @@ const SMALL_LIMITS = {
 }
 
 /** All workers read the same files; one of them says what is odd about them. */
-const warning = (log: Logger, worker: number | undefined) => (file: string, detail: string) => {
-  if (isFirst(worker)) log.warn({ file, detail }, 'tls.warning')
-}
+const warning =
+  (log: Logger, worker: number | undefined, event = 'tls.warning') =>
+  (file: string, detail: string) => {
+    if (isFirst(worker)) log.warn({ file, detail }, event)
+  }

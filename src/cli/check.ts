@@ -1,9 +1,9 @@
 import type { X509Certificate } from 'node:crypto'
-import { access, constants, readFile } from 'node:fs/promises'
+import { access, constants } from 'node:fs/promises'
 import { ConfigError } from '../config/config-error.ts'
 import { loadConfig } from '../config/load.ts'
 import { type ApConfig, type Config, ROLES } from '../config/schema.ts'
-import { loadSubscribers } from '../hss/subscribers.ts'
+import { readSubscribers } from '../hss/subscribers-file.ts'
 import { readCa, readCredential, type TlsFiles, type Warn } from '../tls/files.ts'
 import { readListenerFiles } from '../tls/listener-files.ts'
 import { certificatesFor } from '../tls/sni.ts'
@@ -56,7 +56,7 @@ export async function checkFiles(config: Config, now: number, warn: Warn): Promi
   const { ap, bsf, hss } = config
   if (hss) {
     await checkReadable(hss.subscribersFile, 'hss.subscribersFile')
-    loadSubscribers(await readFile(hss.subscribersFile, 'utf8'), hss.subscribersFile)
+    await readSubscribers(hss.subscribersFile, warn)
   }
   if (ap) {
     checkListener(ap, now, warn)

@@ -1,11 +1,11 @@
-import { type App, startApp } from '../app.ts'
+import type { App } from '../app.ts'
 import { parseConfig, readConfig } from '../config/load.ts'
 import { type Config, ROLES } from '../config/schema.ts'
 import { createLog } from '../observe/log.ts'
 import { workerCount } from '../worker-place.ts'
 import type { Command, OptionTable } from './command.ts'
 import { needed, parseOptions } from './options.ts'
-import { explainStart } from './start.ts'
+import { startUnprivileged } from './start.ts'
 import { supervise } from './supervisor.ts'
 import { work } from './worker.ts'
 
@@ -52,7 +52,9 @@ Examples:
     const { stderr, env, signal } = io
     const { values } = parseOptions(args, OPTIONS)
     const file = needed(values.config, 'config')
-    if (values.worker) return work((text) => parseConfig(text, file, env), io)
+    // keys, store and audit file are nobody else's to read
+    process.umask(0o077)
+    if (values.worker) return work((text) => parseConfig(text, file, env), file, io)
     const yamlText = await readConfig(file)
     const config = parseConfig(yamlText, file, env)
     const count = workerCount(config)
@@ -63,11 +65,15 @@ Examples:
         worker: { module: process.argv[1] ?? '', args: ['serve', '--worker', '--config', file] },
         log: createLog({ level: config.log.level, identities: config.log.identities }),
         signal,
-        onUp: (addresses) => stderr.write(`${upLine(config, addresses)}; ${count} workers\n`),
+        onUp: (addresses) => {
+          warnOfRoot(config)
+          stderr.write(`${upLine(config, addresses)}; ${count} workers\n`)
+        },
       })
     }
-    const app = await explainStart(startApp(config), stderr)
+    const app = await startUnprivileged(config, file, stderr)
     if (!app) return 1
+    warnOfRoot(config)
     stderr.write(`${upLine(config, app.addresses)}\n`)
     const hangUp = () => {
       app.reopenLogs()
@@ -79,6 +85,12 @@ Examples:
     await app.close()
     return 0
   },
+}
+
+/** Root may do what no request should ever be able to. */
+function warnOfRoot({ log: { level, identities }, process: { user } }: Config): void {
+  if (process.getuid?.() !== 0 || user !== '') return
+  createLog({ level, identities }).warn({ setting: 'process.user' }, 'process.stays-root')
 }
 
 function upLine(config: Config, addresses: App['addresses']): string {

@@ -1,5 +1,7 @@
-import type { App } from '../app.ts'
+import { type App, type AppParts, startApp } from '../app.ts'
+import type { Config } from '../config/schema.ts'
 import { GbaError } from '../errors.ts'
+import { lendRoot } from '../privileges.ts'
 import type { Output } from './command.ts'
 
 /**
@@ -15,6 +17,26 @@ export async function explainStart(start: Promise<App>, stderr: Output): Promise
     stderr.write(`gba-proxy: not started: ${reason}\n`)
     return undefined
   }
+}
+
+/**
+ * Starts it with root's rights for the ports only, and without them from then on.
+ * @param file of the configuration, for errors
+ * @returns undefined when it did not start; a ConfigError goes on to the caller
+ */
+export async function startUnprivileged(
+  config: Config,
+  file: string,
+  stderr: Output,
+  parts: Pick<AppParts, 'place'> = {},
+): Promise<App | undefined> {
+  const privileges = lendRoot(config, file)
+  const app = await explainStart(
+    startApp(config, { ...parts, ...(privileges && { privileged: privileges.asRoot }) }),
+    stderr,
+  )
+  privileges?.drop()
+  return app
 }
 
 function reasonOf(error: unknown): string | undefined {

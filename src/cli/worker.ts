@@ -1,8 +1,8 @@
-import { type App, type Listener, startApp } from '../app.ts'
+import type { App, Listener } from '../app.ts'
 import type { Config } from '../config/schema.ts'
 import type { WorkerPlace } from '../worker-place.ts'
 import type { Io } from './command.ts'
-import { explainStart } from './start.ts'
+import { startUnprivileged } from './start.ts'
 
 /** What a supervisor tells its workers. */
 export type Order = Start | { readonly do: 'hang-up' | 'stop' }
@@ -26,6 +26,7 @@ export interface Up {
  */
 export async function work(
   parse: (yamlText: string) => Config,
+  file: string,
   { stderr, signal }: Pick<Io, 'stderr' | 'signal'>,
 ): Promise<number> {
   const stopping = new AbortController()
@@ -47,7 +48,7 @@ export async function work(
   try {
     const order = await ordered.promise
     if (!order) return 0
-    app = await explainStart(startApp(parse(order.yamlText), { place: order.place }), stderr)
+    app = await startUnprivileged(parse(order.yamlText), file, stderr, { place: order.place })
     if (!app) return 1
     tell({ is: 'up', addresses: app.addresses })
     if (!stopping.signal.aborted) {

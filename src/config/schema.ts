@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { apSchema } from './schema/ap.ts'
 import { bsfSchema, hssSchema } from './schema/bsf.ts'
 import { given, integer, integerOr, listen, OCTETS, oneOf, section, textOr } from './schema/keys.ts'
+import { processSchema } from './schema/process.ts'
 import { storeSchema } from './schema/store.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -40,6 +41,7 @@ export const configSchema = given(
       [1, 64],
       1,
     ),
+    process: processSchema,
     store: storeSchema,
     hss: Type.Optional(hssSchema),
     bsf: Type.Optional(bsfSchema),

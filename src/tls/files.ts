@@ -29,13 +29,16 @@ export interface CaFile {
 export type Warn = (file: string, detail: string) => void
 
 /**
- * Reads certificate and key and makes sure that one fits the other.
+ * Reads certificate and key and makes sure that one fits the other, and that the key is not everybody's.
  * @throws ConfigError naming the file that has to be mended
  */
 export function readCredential({ certificateFile, keyFile }: TlsFiles, warn: Warn): Credential {
   const chain = readFile(certificateFile)
   const key = readFile(keyFile)
-  if (statSync(keyFile).mode & 0o077) warn(keyFile, `is readable by others; run: chmod 600 ${keyFile}`)
+  const { mode } = statSync(keyFile)
+  if (mode & 0o007) throw new ConfigError({ file: keyFile }, `is open to every user; run: chmod 600 ${keyFile}`)
+  // As where a group holds keys: Debian's ssl-cert, a volume of Kubernetes.
+  if (mode & 0o070) warn(keyFile, `is open to its group; run: chmod 600 ${keyFile}`)
   const certificates = parseCertificates(chain, certificateFile)
   const [certificate] = certificates
   if (!certificate.checkPrivateKey(parseKey(key, keyFile))) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, beforeEach, describe, test } from 'node:test'
@@ -42,7 +42,7 @@ ap:
 `
 
 const path = (name: string) => join(directory, name)
-const write = (name: string, text: string) => writeFileSync(path(name), text)
+const write = (name: string, text: string) => writeFileSync(path(name), text, { mode: 0o600 })
 function check(text = GOOD) {
   write('gba.yaml', text)
   const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, 'check', '--config', path('gba.yaml')], {
@@ -105,6 +105,22 @@ describe('gba-proxy check', () => {
     const { status, stderr } = check()
     assert.equal(status, 0)
     assert.ok(stderr.startsWith(`warning: ${path('ap.pem')}: `), stderr)
+  })
+
+  test('warns of subscribers whose keys every user can read', () => {
+    chmodSync(path('subscribers.yaml'), 0o644)
+    const { status, stderr } = check()
+    assert.equal(status, 0)
+    assert.ok(stderr.startsWith(`warning: ${path('subscribers.yaml')}: holds keys`), stderr)
+    chmodSync(path('subscribers.yaml'), 0o600)
+  })
+
+  test('answers 2 for a private key that every user can read', () => {
+    chmodSync(path('ap.key'), 0o644)
+    const { status, stderr } = check()
+    assert.equal(status, 2)
+    assert.ok(stderr.startsWith(`${path('ap.key')}: is open to every user`), stderr)
+    chmodSync(path('ap.key'), 0o600)
   })
 
   test('warns of a NAF name that the certificate does not carry', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { parse, stringify } from 'yaml'
@@ -120,6 +120,7 @@ ue.nothing()
   test('serves the example that comes with it, from two workers', async () => {
     const site = join(folder, 'site')
     await cp(join(folder, 'installed', 'node_modules', 'gba-proxy', 'deploy'), site, { recursive: true })
+    await chmod(join(site, 'subscribers.example.yaml'), 0o600)
     assert.equal((await gbaProxy('certs', 'make', '--dir', join(folder, 'certs'))).status, 0)
     const ports = await freePorts()
     const edit = async (name: string, change: (value: Record<string, never>) => object) =>

@@ -78,7 +78,7 @@ async function writeFiles(deploy: string, ports: LabPorts): Promise<void> {
     for (const [name, port] of Object.entries(LAB_PORTS)) {
       text = text.replaceAll(new RegExp(`(?<=[: ])${port}\\b`, 'g'), String(ports[name as keyof LabPorts]))
     }
-    await writeFile(join(deploy, file), withoutLimits(text))
+    await writeFile(join(deploy, file), withoutLimits(text), { mode: 0o600 })
   }
 }
 

@@ -255,7 +255,7 @@ describe('certificate files', () => {
     })
   }
 
-  test('warns of a key that others can read', () => {
+  test('warns of a key that its group can read', () => {
     const warned: string[] = []
     const warn = (file: string) => warned.push(file)
     serverTlsOptions(pair('ap'), warn)
@@ -265,4 +265,16 @@ describe('certificate files', () => {
     chmodSync(pair('ap').keyFile, 0o600)
     assert.deepEqual(warned, [pair('ap').keyFile])
   })
+
+  for (const mode of [0o644, 0o604, 0o602, 0o666]) {
+    test(`refuses a key that every user can get at: ${mode.toString(8)}`, (t) => {
+      const { keyFile } = pair('ap')
+      chmodSync(keyFile, mode)
+      t.after(() => chmodSync(keyFile, 0o600))
+      assert.throws(
+        () => serverTlsOptions(pair('ap'), () => {}),
+        (error) => error instanceof ConfigError && error.file === keyFile,
+      )
+    })
+  }
 })
