@@ -84,6 +84,8 @@ const NOBODY_AT_ALL = `${NOBODY} ${NOBODY} ${NOBODY} ${NOBODY}`
 function assertUnprivileged(pid: number): void {
   const { Uid, Gid, Groups, CapPrm, CapEff, CapAmb } = whoIs(pid)
   assert.deepEqual([Uid, Gid, Groups], [NOBODY_AT_ALL, NOBODY_AT_ALL, String(NOBODY)])
+  // root owns what the kernel shows of a process that it would not dump
+  assert.equal(statSync(`/proc/${pid}/environ`).uid, 0)
   for (const capabilities of [CapPrm, CapEff, CapAmb]) assert.match(capabilities ?? '', /^0+$/)
 }
 
