@@ -143,6 +143,7 @@ function expressBefore(
 ): Express {
   const { limits } = config
   const clients = new Map(policy.appServers.map((server) => [server.name, httpClient(clientOptionsOf(server))]))
+  for (const [appServer, client] of clients) common.registerUpstream?.(appServer, () => client)
   fastify.addHook('onClose', () => {
     for (const client of clients.values()) client.destroy()
   })

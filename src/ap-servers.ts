@@ -6,9 +6,11 @@ import type { EpochMs } from './core/bytes.ts'
 import type { SettingsOf } from './hss/settings.ts'
 import type { Audit } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
+import type { UpstreamLoad } from './observe/metrics.ts'
 import { rateOf, sourcesBut } from './sources.ts'
 import type { State } from './state.ts'
 import { memoryRateLimiter } from './store/memory-rate-limiter.ts'
+import type { Expiry } from './tls/expiry.ts'
 import { upstreamTlsOptions } from './tls/listener.ts'
 import { followTls, type LiveTls } from './tls/live.ts'
 import { authenticator } from './ua/authenticate.ts'
@@ -36,12 +38,16 @@ export interface ApParts {
   readonly longestKeyS: number
   /** Which of several processes behind the same ports this is; undefined: the only one. */
   readonly worker: number | undefined
+  /** Told of each pool of connections to an application server. */
+  readonly registerUpstream: (appServer: string, load: () => UpstreamLoad) => void
 }
 
 export interface ApServers {
   readonly servers: readonly Listening<ApListener>[]
   /** Reads certificates, keys and what belongs to them now. @returns whether what they say is in use */
   reload(): boolean
+  /** When the files of the listeners stop to be of use. */
+  expiries(): readonly Expiry[]
   /** Says what expires soon. */
   sweep(): void
   /** Lets go of the files that are followed. */
@@ -91,6 +97,7 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     authIntAnswerBytes: config.limits.authIntAnswerBytes,
     audit,
     accessLog: state.accessLog,
+    registerUpstream: parts.registerUpstream,
     demands: () => demands?.current() ?? NO_DEMANDS,
     // A BSF of another host has another clock, and may tell whole seconds.
     clockSkewMs: config.zn.adapter === 'local' ? 0 : 5_000,
@@ -101,6 +108,7 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
   return {
     servers: listeners.servers,
     reload: () => live.reload(),
+    expiries: () => live.expiries(),
     sweep: () => live.check(now()),
     close() {
       live.close()

@@ -146,6 +146,7 @@ export function stagesOf(options: StageOptions) {
     body: Buffer | undefined,
   ): Forwarding {
     const { request } = passage
+    const sentAt = now()
     const headers = outgoingHeaders(options.withoutFront(request.rawHeaders), grant, route.appServer, {
       contentLength: body?.length ?? emptyBodyOf(request.method),
       host: request.host[0] ?? nafFqdn,
@@ -157,7 +158,8 @@ export function stagesOf(options: StageOptions) {
       body,
       onAnswer: (status) => {
         leaveEntry(passage, status)
-        audit.record('ut.forwarded', { ...recordOf(passage, now()), status })
+        const at = now()
+        audit.record('ut.forwarded', { ...recordOf(passage, at), status, upstreamMs: at - sentAt })
       },
     }
   }

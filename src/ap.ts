@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type OwnAnswer, SERVER_TOKENS, type StageOptions, stagesOf } from './ap-stages.ts'
 import { headerValues } from './core/headers.ts'
 import { GbaError } from './errors.ts'
+import type { UpstreamLoad } from './observe/metrics.ts'
 import type { ApRequest, Connection, Passage } from './passage.ts'
 import ut from './ut/plugin.ts'
 import { upstreams } from './ut/upstream.ts'
@@ -10,6 +11,8 @@ export interface ApOptions extends StageOptions {
   /** What is known of the connection that a request came on. @throws GbaError UA_FRONT_SILENT */
   readonly connectionOf: (request: FastifyRequest) => Connection
   readonly authIntAnswerBytes: number
+  /** Told of each pool of connections to an application server. */
+  readonly registerUpstream?: (appServer: string, load: () => UpstreamLoad) => void
 }
 
 declare module 'fastify' {
@@ -26,6 +29,7 @@ declare module 'fastify' {
 export default async function ap(scope: FastifyInstance, options: ApOptions) {
   const stages = stagesOf(options)
   const ways = upstreams(options.appServers)
+  for (const [appServer, load] of ways.loads()) options.registerUpstream?.(appServer, load)
 
   scope.decorateRequest('passage')
   scope.removeAllContentTypeParsers()

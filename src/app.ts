@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import type { Readiness } from './admin/health.ts'
+import type { AdminSources } from './admin/server.ts'
+import { adminPlaceOf, type RunningAdmin, startAdmin, versionReporter } from './admin/start.ts'
+import { type Watch, watchProcess } from './admin/watch.ts'
 import type { ApListener, Listening } from './ap-listeners.ts'
 import { nonEmpty } from './ap-policy.ts'
 import { type ApServers, apServers } from './ap-servers.ts'
@@ -13,6 +17,7 @@ import type { Subscribers } from './hss/subscribers.ts'
 import { readSubscribers } from './hss/subscribers-file.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
 import { type AuditFile, openAuditFile } from './observe/audit-file.ts'
+import { expose, type MetricReport } from './observe/exposition.ts'
 import { createLog, type Logger, pseudonymiser, withoutRedaction } from './observe/log.ts'
 import { boundStop, createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { rateOf, sourcesBut } from './sources.ts'
@@ -29,12 +34,16 @@ import zn from './zn/plugin.ts'
 import { sharedKeys } from './zn/shared-keys.ts'
 
 /** Listeners by what speaks there. */
-export type Listener = 'ub' | 'zn' | 'as' | ApListener
+export type Listener = 'ub' | 'zn' | 'as' | 'admin' | ApListener
 
 export interface App {
   /** Where each listener really is: port 0 in the configuration is any free port. */
   readonly addresses: Readonly<Partial<Record<Listener, { readonly host: string; readonly port: number }>>>
   readonly audit: Audit
+  /** All that is counted here, as `/metrics` of the admin listener tells it. */
+  metrics(): Promise<MetricReport>
+  /** Whether it is to be sent requests, as `/ready` of the admin listener tells it. */
+  readiness(): Readiness
   /** Opens the audit file anew, after it was moved away. */
   reopenLogs(): void
   /** Reads certificates, keys and what belongs to them now. @returns whether what they say is in use */
@@ -57,6 +66,8 @@ export interface AppParts {
   readonly place?: WorkerPlace
   /** Around the taking of ports, for which a process may need what it has not otherwise. */
   readonly privileged?: <Result>(act: () => Promise<Result>) => Promise<Result>
+  /** Opens an admin listener also where the configuration does not speak of one. */
+  readonly wantsAdmin?: boolean
 }
 
 interface Parts {
@@ -67,6 +78,7 @@ interface Parts {
   readonly now: () => EpochMs
   readonly avSource: AvSource | undefined
   readonly worker: number | undefined
+  readonly registerUpstream: Watch['registerUpstream']
   /** How long the AS has to stop, which does so after those whom it serves. */
   readonly asGraceMs: () => number
 }
@@ -79,7 +91,7 @@ const LEAST_GRACE_MS = 500
  * @throws ConfigError, SubscribersError, GbaError STORE_UNAVAILABLE, or the error of a port that cannot be had
  */
 export async function startApp(config: Config, replaced: AppParts = {}): Promise<App> {
-  const { now = Date.now, log, onDecision, avSource, place, privileged = (act) => act() } = replaced
+  const { now = Date.now, log, onDecision, avSource, place, privileged = (act) => act(), wantsAdmin = false } = replaced
   const worker = place?.number
   const logOptions = { identities: config.log.identities, worker }
   const logger = log ?? createLog({ ...logOptions, level: config.log.level })
@@ -93,16 +105,30 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     count: written.count,
     toleranceCount: written.toleranceCount,
     record(event, record) {
+      // First: what the audit cannot take has happened all the same.
+      watch.record(event, record)
       written.record(event, record)
       onDecision?.(event, record)
     },
   }
   let stopBy: number | undefined
+  const isDraining = () => stopBy !== undefined
   const asGraceMs = () => Math.max(LEAST_GRACE_MS, (stopBy ?? 0) - performance.now())
-  const parts: Parts = { config, state, log: logger, audit, now, avSource, worker, asGraceMs }
+  const watch = watchProcess({
+    config,
+    state,
+    now,
+    isDraining,
+    keyCounts: () => keys?.counts(),
+    expiries: () => proxy?.expiries() ?? [],
+    isWorker: place !== undefined,
+  })
+  const { registerUpstream } = watch
+  const parts: Parts = { config, state, log: logger, audit, now, avSource, worker, registerUpstream, asGraceMs }
   const servers: Listening<Listener>[] = []
   let proxy: ApServers | undefined
   let keys: KeyCache | undefined
+  let admin: RunningAdmin | undefined
   const close = async () => {
     stopBy = performance.now() + STOP_GRACE_MS
     const closed = (which: (name: Listener) => boolean) =>
@@ -110,6 +136,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     await closed((name) => name !== 'as')
     // The AP of this process may have had requests on their way to it.
     await closed((name) => name === 'as')
+    await admin?.close()
     await keys?.close?.()
     proxy?.close()
     await state.close()
@@ -131,6 +158,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       proxy = await apServers({ ...parts, keys, settingsOf, longestKeyS }, config.ap)
       servers.push(...proxy.servers)
     }
+    for (const [name, server] of servers) watch.follow(name, server.server)
     const reusePort = place !== undefined
     for (const [name, server, { host, port }] of servers) {
       await privileged(async () => {
@@ -143,6 +171,11 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
         })
       })
     }
+    // Last, so that whoever can ask it finds the others there.
+    const adminPlace = place ? undefined : adminPlaceOf(config, wantsAdmin)
+    admin =
+      adminPlace &&
+      (await privileged(() => startAdmin(adminPlace, { sources: adminSources(config, watch), log: logger })))
   } catch (error) {
     await close()
     throw error
@@ -158,13 +191,21 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   }, EXPIRY_SWEEP_MS)
   sweep.unref()
   return {
-    addresses: Object.fromEntries(
-      servers.map(([name, server, { host }]) => [name, { host, port: (server.server.address() as AddressInfo).port }]),
-    ),
+    addresses: {
+      ...Object.fromEntries(
+        servers.map(([name, server, { host }]) => [
+          name,
+          { host, port: (server.server.address() as AddressInfo).port },
+        ]),
+      ),
+      ...(admin && { admin: admin.address }),
+    },
     audit,
+    metrics: watch.metrics,
+    readiness: watch.readiness,
     reopenLogs: () => auditFile?.reopen(),
     reload: () => proxy?.reload() ?? true,
-    isDraining: () => stopBy !== undefined,
+    isDraining,
     close: async () => {
       clearInterval(sweep)
       await close()
@@ -182,6 +223,13 @@ function auditLog(log: Logger): AuditFile['write'] {
   const bare = withoutRedaction(log)
   return (event, fields) => bare.info(fields, event)
 }
+
+/** What the admin listener of a process without workers tells. */
+const adminSources = (config: Config, { metrics, readiness }: Watch): AdminSources => ({
+  metrics: async () => expose(await metrics()),
+  readiness: async () => readiness(),
+  version: versionReporter(config),
+})
 
 /** Workers, and later lives of this process, find the fresh key in its file. */
 function renewTickets({ tickets }: State, now: EpochMs, log: Logger): void {
@@ -274,8 +322,8 @@ function keySourceOf({ config, state, log, audit, now, worker }: Parts): KeyCach
         ussMaxAgeS: client.ussMaxAgeS,
         onFailure: (error) => log.error({ err: error }, 'zn.shared-keys-failed'),
       }),
-    onFetch: ({ btid, nafFqdn, uaProtocolId }, code) =>
-      audit.record('zn.fetched', { btid, naf: nafFqdn, uaProtocolId, ...(code && { code }) }),
+    onFetch: ({ btid, nafFqdn, uaProtocolId }, code, durationMs) =>
+      audit.record('zn.fetched', { btid, naf: nafFqdn, uaProtocolId, durationMs, ...(code && { code }) }),
   })
 }
 

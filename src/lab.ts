@@ -141,6 +141,7 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
         // The lab shows both qualities of protection; its UEs read a list.
         challenge: { qop: ['auth', 'auth-int'], ...overrides.ap?.challenge },
       },
+      ...(overrides.admin && { admin: overrides.admin }),
       ...(overrides.as !== null && { as: { host, port: ports.as, ...overrides.as } }),
     },
     'the built-in configuration of the lab',
@@ -150,7 +151,9 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
 /** Parts of the lab's configuration put in the place of its own; `as: null` leaves the XCAP server out. */
 export interface LabOverrides {
   readonly log?: object
-  readonly store?: object
+  readonly admin?: object
+  /** undefined: in a folder of the lab. */
+  readonly store?: object | undefined
   readonly bsf?: { readonly ub?: object; readonly [key: string]: unknown }
   readonly ap?: { readonly challenge?: object; readonly [key: string]: unknown }
   readonly as?: object | null

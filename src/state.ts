@@ -5,6 +5,7 @@ import type { EpochMs } from './core/bytes.ts'
 import { Secret } from './core/secret.ts'
 import { lmdbBootstrapStore, lmdbDocumentStore, lmdbSqnStore, openLmdb } from './store/lmdb.ts'
 import { lmdbAccessLog } from './store/lmdb-access-log.ts'
+import { freeBytesAt, lmdbBytesIn } from './store/lmdb-file.ts'
 import { lmdbKeyStore } from './store/lmdb-key-store.ts'
 import { lmdbNonceLedger } from './store/lmdb-nonce-ledger.ts'
 import { lmdbOnceStore } from './store/lmdb-once-store.ts'
@@ -65,9 +66,23 @@ export interface State {
   readonly pseudonymKey: Secret
   /** Where the processes that share this state find what seals TLS session tickets; undefined: each has its own. */
   readonly tickets: { readonly file: string; read(): Secret; renew(now: EpochMs): void } | undefined
+  /** How the store is now; looks at the disk where there is one. */
+  health(): StoreHealth
+  /** Entries of access logs that this process has dropped. */
+  accessLogDropped(): number
   /** Resolves when there is nothing more to wait for before a start. */
   readonly ready: Promise<void>
   close(): Promise<void>
+}
+
+/** Whether the store serves: read-only keeps what it has and takes nothing more. */
+export interface StoreHealth {
+  readonly kind: Config['store']['kind']
+  readonly state: 'writable' | 'read-only' | 'unreachable'
+  /** Octets of its files; undefined where it has none. */
+  readonly bytes?: number
+  /** Octets left on their disk. */
+  readonly freeBytes?: number
 }
 
 const MAX_BOOTSTRAPS_IN_MEMORY = 1_000_000
@@ -85,11 +100,19 @@ interface Wanted {
   readonly nonceKeyFile: string | undefined
   readonly pseudonymKeyFile: string | undefined
   readonly report: (error: unknown) => void
+  /** Told of each entry of an access log that is dropped. */
+  readonly onDropped: () => void
+  readonly accessLogDropped: () => number
 }
 
 /** Opens the state that the configuration names. @throws GbaError STORE_UNAVAILABLE */
 export function openState({ store, ap, bsf }: Config, report: (error: unknown) => void = () => {}): State {
+  let dropped = 0
   const wanted: Wanted = {
+    onDropped: () => {
+      dropped++
+    },
+    accessLogDropped: () => dropped,
     accessLog: ap?.accessLog.enabled ? ap.accessLog : undefined,
     maxChallenges: bsf?.ub.maxPendingChallenges ?? 1,
     maxNonces: store.maxNonces,
@@ -104,7 +127,8 @@ export function openState({ store, ap, bsf }: Config, report: (error: unknown) =
   return inRedis(store.redis, wanted)
 }
 
-function inMemory({ accessLog, maxChallenges, maxNonces, nonceKeyFile, pseudonymKeyFile }: Wanted): State {
+function inMemory(wanted: Wanted): State {
+  const { accessLog, maxChallenges, maxNonces, nonceKeyFile, pseudonymKeyFile } = wanted
   const own = (file: string | undefined) => (file === undefined ? new Secret(randomBytes(32)) : secretFile(file))
   return {
     bootstraps: memoryBootstrapStore({ maxEntries: MAX_BOOTSTRAPS_IN_MEMORY }),
@@ -119,6 +143,8 @@ function inMemory({ accessLog, maxChallenges, maxNonces, nonceKeyFile, pseudonym
     appServerPseudonymKey: own(pseudonymKeyFile),
     pseudonymKey: own(undefined),
     tickets: undefined,
+    health: () => ({ kind: 'memory', state: 'writable' }),
+    accessLogDropped: wanted.accessLogDropped,
     ready: Promise.resolve(),
     close: async () => {},
   }
@@ -134,7 +160,9 @@ function inLmdb(directory: string, wanted: Wanted): State {
   const limiter = lmdbRateLimiter({ directory, keys, maxKeys: MAX_LIMITED_KEYS })
   const fetchedKeys =
     maxFetchedKeys === undefined ? undefined : lmdbKeyStore({ directory, keys, maxEntries: maxFetchedKeys })
-  const accessLog = wanted.accessLog && lmdbAccessLog(environment, { ...wanted.accessLog, onFailure: report })
+  const accessLog =
+    wanted.accessLog &&
+    lmdbAccessLog(environment, { ...wanted.accessLog, onFailure: report, onDropped: wanted.onDropped })
   return {
     bootstraps: lmdbBootstrapStore(environment),
     challenges,
@@ -148,6 +176,13 @@ function inLmdb(directory: string, wanted: Wanted): State {
     appServerPseudonymKey: secretFile(wanted.pseudonymKeyFile ?? join(directory, KEY_FILES.appServerPseudonym)),
     pseudonymKey: secretFile(join(directory, KEY_FILES.pseudonym)),
     tickets: ticketsIn(join(directory, KEY_FILES.tickets)),
+    health: () => ({
+      kind: 'lmdb',
+      state: environment.file.isWritable() ? 'writable' : 'read-only',
+      bytes: lmdbBytesIn(directory),
+      freeBytes: freeBytesAt(directory),
+    }),
+    accessLogDropped: wanted.accessLogDropped,
     ready: Promise.resolve(),
     close: async () => {
       await accessLog?.close().catch(report)
@@ -176,7 +211,9 @@ function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted):
   // Where Redis is new, the record of nonces begins now, and not with the first nonce, which it would then not know.
   const beginning = environment.redis.ready(START_PATIENCE_MS).then(() => ledger.begin())
   beginning.catch(report)
-  const accessLog = wanted.accessLog && redisAccessLog(environment, { ...wanted.accessLog, onFailure: report })
+  const accessLog =
+    wanted.accessLog &&
+    redisAccessLog(environment, { ...wanted.accessLog, onFailure: report, onDropped: wanted.onDropped })
   return {
     bootstraps: redisBootstrapStore(environment),
     challenges: redisOnceStore(environment, { maxEntries, codec: pendingChallengeCodec }),
@@ -187,6 +224,8 @@ function inRedis(config: NonNullable<Config['store']['redis']>, wanted: Wanted):
     fetchedKeys: wanted.maxFetchedKeys === undefined ? undefined : redisKeyStore(environment),
     ready: beginning.catch(() => {}),
     accessLog,
+    health: () => ({ kind: 'redis', state: environment.redis.isUsable() ? 'writable' : 'unreachable' }),
+    accessLogDropped: wanted.accessLogDropped,
     ...secrets,
     // Whoever shares it among hosts renews it, on all of them.
     tickets: { file: ticketFile, read: () => sharedSecretFile(ticketFile), renew() {} },

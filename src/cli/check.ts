@@ -53,7 +53,11 @@ Examples:
  * @throws ConfigError naming the first one that would keep the process from starting
  */
 export async function checkFiles(config: Config, now: number, warn: Warn): Promise<void> {
-  const { ap, bsf, hss } = config
+  const { admin, ap, bsf, hss } = config
+  if (admin?.enabled && admin.tls) {
+    checkPair(admin.tls, now, warn)
+    readCa(admin.tls.clientCaFile)
+  }
   if (hss) {
     await checkReadable(hss.subscribersFile, 'hss.subscribersFile')
     await readSubscribers(hss.subscribersFile, warn)

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { ConfigError } from '../config/config-error.ts'
 import { nearest, suggestion } from '../config/nearest.ts'
+import { productVersion } from '../version.ts'
 import type { Command, Io } from './command.ts'
 import { UsageError } from './options.ts'
 
@@ -32,7 +32,7 @@ export const loadCommands = (commands: CommandTable = COMMANDS): Promise<Command
 export async function runCli(args: readonly string[], io: Io, commands: CommandTable = COMMANDS): Promise<number> {
   const [name, ...rest] = args
   if (name === '--version' || name === '-V') {
-    io.stdout.write(`gba-proxy ${await version()}\n`)
+    io.stdout.write(`gba-proxy ${productVersion()}\n`)
     return 0
   }
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
@@ -94,11 +94,4 @@ Examples:
   gba-proxy check -c gba-proxy.yaml && gba-proxy serve -c gba-proxy.yaml
       a configuration of your own
 `
-}
-
-async function version(): Promise<string> {
-  const manifest: unknown = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'))
-  return typeof manifest === 'object' && manifest !== null && 'version' in manifest
-    ? String(manifest.version)
-    : 'unknown'
 }

@@ -48,7 +48,7 @@ Examples:
     const level = values.verbose ? 'info' : 'silent'
     const config = labConfig(values.dir, ports, { log: { level, identities: 'clear' } })
     const log = createLog({ level, identities: 'clear' })
-    const app = await explainStart(startApp(config, { log }), stderr)
+    const app = await explainStart(startApp(config, { log, wantsAdmin: true }), stderr)
     if (!app) return 1
     writeSims(values.dir, { ub: app.addresses.ub?.port ?? 0, ap: app.addresses.ap?.port ?? 0 })
     stdout.write(welcome(values.dir, app))
@@ -64,7 +64,7 @@ const [UE, DEMO, VERBOSE] = import.meta.url.endsWith('.ts')
   : ['gba-proxy ue', 'gba-proxy demo', 'gba-proxy lab -v']
 
 function welcome(directory: string, { addresses }: App): string {
-  const at = (name: 'ub' | 'zn' | 'ap' | 'as') => `${addresses[name]?.host}:${addresses[name]?.port}`
+  const at = (name: 'ub' | 'zn' | 'ap' | 'as' | 'admin') => `${addresses[name]?.host}:${addresses[name]?.port}`
   const sim = directory === 'lab' ? 'alice' : join(directory, 'sims', 'alice.yaml')
   const url = `https://${LAB_NAF}/resource-lists/users/${impuOf('alice')}/index`
   return `
@@ -74,6 +74,7 @@ gba-proxy lab is up.
   BSF (Ub, HTTP)         ${at('ub')}
   BSF (Zn, mutual TLS)   ${at('zn')}
   AS  (XCAP, behind AP)  ${at('as')}
+  Admin (HTTP)           ${at('admin')}   /metrics, /live, /ready, /version
 
   subscriber  ${impuOf('alice')}, SIM file ${join(directory, 'sims', 'alice.yaml')}; also bob and carol
 

@@ -1,13 +1,17 @@
+import type { AdminSources } from '../admin/server.ts'
+import { adminPlaceOf, startAdmin, versionReporter } from '../admin/start.ts'
 import type { App } from '../app.ts'
 import { parseConfig, readConfig } from '../config/load.ts'
 import { type Config, ROLES } from '../config/schema.ts'
+import { expose } from '../observe/exposition.ts'
 import { createLog } from '../observe/log.ts'
 import { workerCount } from '../worker-place.ts'
-import type { Command, OptionTable } from './command.ts'
+import type { Command, Io, OptionTable } from './command.ts'
 import { needed, parseOptions } from './options.ts'
-import { startUnprivileged } from './start.ts'
+import { explainStart, startUnprivileged } from './start.ts'
 import { supervise } from './supervisor.ts'
 import { work } from './worker.ts'
+import { workerReports } from './worker-reports.ts'
 
 const OPTIONS = {
   config: { type: 'string', short: 'c', takes: 'file' },
@@ -20,7 +24,8 @@ export const command: Command = {
   usage: `usage: gba-proxy serve --config FILE
 
 Starts every role the configuration has (ap, bsf, hss, as), or none. Logs and audit records are JSON lines on
-standard output. With workers, one process for each serves behind the same ports, and one that dies is replaced
+standard output. An admin listener (127.0.0.1:9464 unless the file says otherwise) answers /metrics, /live, /ready
+and /version. With workers, one process for each serves behind the same ports, and one that dies is replaced
 at once. SIGHUP opens log.auditFile anew and reads certificates, keys and CRLs again (which happens by itself
 within seconds of a change, too). SIGTERM and SIGINT stop it: requests in flight are finished first.
 
@@ -58,20 +63,8 @@ Examples:
     const yamlText = await readConfig(file)
     const config = parseConfig(yamlText, file, env)
     const count = workerCount(config)
-    if (count > 1) {
-      return supervise({
-        count,
-        yamlText,
-        worker: { module: process.argv[1] ?? '', args: ['serve', '--worker', '--config', file] },
-        log: createLog({ level: config.log.level, identities: config.log.identities }),
-        signal,
-        onUp: (addresses) => {
-          warnOfRoot(config)
-          stderr.write(`${upLine(config, addresses)}; ${count} workers\n`)
-        },
-      })
-    }
-    const app = await startUnprivileged(config, file, stderr)
+    if (count > 1) return serveByWorkers(config, { count, yamlText, file, stderr, signal })
+    const app = await startUnprivileged(config, file, stderr, { wantsAdmin: true })
     if (!app) return 1
     warnOfRoot(config)
     stderr.write(`${upLine(config, app.addresses)}\n`)
@@ -91,6 +84,43 @@ Examples:
 function warnOfRoot({ log: { level, identities }, process: { user } }: Config): void {
   if (process.getuid?.() !== 0 || user !== '') return
   createLog({ level, identities }).warn({ setting: 'process.user' }, 'process.stays-root')
+}
+
+interface ByWorkers extends Pick<Io, 'stderr' | 'signal'> {
+  readonly count: number
+  readonly yamlText: string
+  readonly file: string
+}
+
+/** One process for each worker, and this one to tell what they do. */
+async function serveByWorkers(config: Config, { count, yamlText, file, stderr, signal }: ByWorkers): Promise<number> {
+  const log = createLog({ level: config.log.level, identities: config.log.identities })
+  const reports = workerReports(count)
+  const sources: AdminSources = {
+    metrics: async () => expose(await reports.metrics()),
+    readiness: () => reports.readiness(signal.aborted),
+    version: versionReporter(config, count),
+  }
+  const place = adminPlaceOf(config, true)
+  const admin = place && (await explainStart(startAdmin(place, { sources, log }), stderr))
+  if (place && !admin) return 1
+  const all = (addresses: App['addresses']) => ({ ...addresses, ...(admin && { admin: admin.address }) })
+  try {
+    return await supervise({
+      count,
+      yamlText,
+      worker: { module: process.argv[1] ?? '', args: ['serve', '--worker', '--config', file] },
+      log,
+      reports,
+      signal,
+      onUp: (addresses) => {
+        warnOfRoot(config)
+        stderr.write(`${upLine(config, all(addresses))}; ${count} workers\n`)
+      },
+    })
+  } finally {
+    await admin?.close()
+  }
 }
 
 function upLine(config: Config, addresses: App['addresses']): string {

@@ -8,7 +8,7 @@ import type { Output } from './command.ts'
  * Waits for the start and says what kept it from happening, where that is the machine and not the configuration.
  * @returns undefined when it did not start; a ConfigError goes on to the caller
  */
-export async function explainStart(start: Promise<App>, stderr: Output): Promise<App | undefined> {
+export async function explainStart<Started>(start: Promise<Started>, stderr: Output): Promise<Started | undefined> {
   try {
     return await start
   } catch (error) {
@@ -28,7 +28,7 @@ export async function startUnprivileged(
   config: Config,
   file: string,
   stderr: Output,
-  parts: Pick<AppParts, 'place'> = {},
+  parts: Pick<AppParts, 'place' | 'wantsAdmin'> = {},
 ): Promise<App | undefined> {
   const privileges = lendRoot(config, file)
   const app = await explainStart(

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { App } from '../app.ts'
 import type { Logger } from '../observe/log.ts'
 import { FIRST_WORKER, type WorkerPlace } from '../worker-place.ts'
-import { type Order, portsOf, type Up } from './worker.ts'
+import { type Order, portsOf, type Told, type Up } from './worker.ts'
+import type { WorkerReports } from './worker-reports.ts'
 
 export interface SupervisorOptions {
   readonly count: number
@@ -12,6 +13,8 @@ export interface SupervisorOptions {
   /** Program and arguments of a worker. */
   readonly worker: { readonly module: string; readonly args: readonly string[] }
   readonly log: Logger
+  /** Told of who serves. */
+  readonly reports: Pick<WorkerReports, 'add' | 'remove'>
   /** Aborted: stop. */
   readonly signal: AbortSignal
   /** Told once, when all listen. */
@@ -20,12 +23,12 @@ export interface SupervisorOptions {
 
 /**
  * Starts workers and puts a new one in the place of each that dies: one is always loaded and waits for its place, since
- * loading takes most of the time. It serves nothing itself and holds no key.
+ * loading takes most of the time. It serves no UE itself and holds no key of any.
  * The first starts alone, so that what keeps it from starting is said once, by it.
  * @returns exit code: that of a worker which could not start at first, else 0
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
-  const { count, yamlText, worker, log, signal, onUp } = options
+  const { count, yamlText, worker, log, reports, signal, onUp } = options
   const running = new Set<Worker>()
   let spare: Worker | undefined
   const tellAll = (order: Order) => {
@@ -58,9 +61,13 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
     for (let current = first; ; current = begin(place)) {
       const up = await current.up
       const since = performance.now()
-      if (up) log.info({ of: place.number, pid: current.child.pid }, 'worker.up')
+      if (up) {
+        log.info({ of: place.number, pid: current.child.pid }, 'worker.up')
+        reports.add(place.number, current.child, current !== first)
+      }
       if (!hasSpare() && !signal.aborted) spare = load()
       const { code, signal: by } = await current.ended
+      reports.remove(current.child)
       if (signal.aborted) return
       quickDeaths = up && performance.now() - since > QUICK_MS ? 0 : quickDeaths + 1
       const waitMs = restartDelayMs(quickDeaths)
@@ -127,7 +134,7 @@ function watched(child: ChildProcess): Worker {
     child.once('error', () => child.pid === undefined && resolve({ code: 1, signal: null }))
   })
   const up: Worker['up'] = new Promise((resolve) => {
-    child.once('message', ({ addresses }: Up) => resolve(addresses))
+    child.on('message', (message: Up | Told) => message.is === 'up' && resolve(message.addresses))
     void ended.then(() => resolve(undefined))
   })
   return { child, up, ended }

@@ -1,11 +1,20 @@
+import type { Readiness } from '../admin/health.ts'
 import type { App, Listener } from '../app.ts'
 import type { Config } from '../config/schema.ts'
+import type { MetricReport } from '../observe/exposition.ts'
 import type { WorkerPlace } from '../worker-place.ts'
 import type { Io } from './command.ts'
 import { startUnprivileged } from './start.ts'
 
 /** What a supervisor tells its workers. */
-export type Order = Start | { readonly do: 'hang-up' | 'stop' }
+export type Order = Start | Ask | { readonly do: 'hang-up' | 'stop' }
+
+/** What its supervisor wants to know. */
+export interface Ask {
+  readonly do: 'tell'
+  readonly about: 'metrics' | 'readiness'
+  readonly id: number
+}
 
 /** The configuration comes as text: all workers have the same, whatever has become of its file. */
 export interface Start {
@@ -19,6 +28,16 @@ export interface Up {
   readonly is: 'up'
   readonly addresses: App['addresses']
 }
+
+/** The answer, by the id of the question; what was counted comes once more, unasked, when all is done. */
+export interface Told {
+  readonly is: 'told'
+  readonly id: number
+  readonly metrics?: MetricReport
+  readonly readiness?: Readiness
+}
+
+const UNASKED = -1
 
 /**
  * One of several processes that a supervisor started. It waits for its place, and then serves until it is told to stop,
@@ -39,8 +58,15 @@ export async function work(
   }
   const obey = (order: Order) => {
     if (order.do === 'start') ordered.resolve(order)
+    else if (order.do === 'tell')
+      answer(order).catch(() => {}) // it then counts as silent
     else if (order.do === 'hang-up') hangUp()
     else stop()
+  }
+  const answer = async ({ about, id }: Ask) => {
+    if (!app) return
+    if (about === 'readiness') await tell({ is: 'told', id, readiness: app.readiness() })
+    else await tell({ is: 'told', id, metrics: await app.metrics() })
   }
   stopping.signal.addEventListener('abort', () => ordered.resolve(undefined))
   signal.addEventListener('abort', stop)
@@ -50,11 +76,12 @@ export async function work(
     if (!order) return 0
     app = await startUnprivileged(parse(order.yamlText), file, stderr, { place: order.place })
     if (!app) return 1
-    tell({ is: 'up', addresses: app.addresses })
+    await tell({ is: 'up', addresses: app.addresses })
     if (!stopping.signal.aborted) {
       await new Promise((resolve) => stopping.signal.addEventListener('abort', resolve, { once: true }))
     }
     await app.close()
+    await tell({ is: 'told', id: UNASKED, metrics: await app.metrics() })
     return 0
   } finally {
     signal.removeEventListener('abort', stop)
@@ -65,8 +92,11 @@ export async function work(
 }
 
 /** A supervisor that is gone needs no telling. */
-function tell(message: Up): void {
-  process.send?.(message, undefined, {}, () => {})
+function tell(message: Up | Told): Promise<void> {
+  return new Promise((sent) => {
+    if (process.send && process.connected) process.send(message, undefined, {}, () => sent())
+    else sent()
+  })
 }
 
 /** Where those that come later are to listen. */

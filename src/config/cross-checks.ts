@@ -1,5 +1,6 @@
 import { faultOfFixedHeader } from '../core/header-names.ts'
 import { tolerancesOf } from '../core/tolerances.ts'
+import { isLoopback } from './loopback.ts'
 import { nearest, suggestion } from './nearest.ts'
 import { type ApConfig, type BsfConfig, type Config, ROLES } from './schema.ts'
 import type { Finding, KeyPath } from './validate.ts'
@@ -10,6 +11,7 @@ export function crossChecks(config: Config): Finding[] {
   return [
     ...store(config),
     ...workers(config),
+    ...admin(config),
     ...roles(config),
     ...(bsf ? bsfChecks(bsf) : []),
     ...(ap ? [...znClient(ap, bsf), ...appServers(ap), ...routes(ap), ...doors(ap, config), ...apNames(ap)] : []),
@@ -64,6 +66,13 @@ function workers({ workers: count, store, ap }: Config): Finding[] {
 
 /** Deviations of a count from the one before, which another process may have seen. */
 const NC_TOLERANCES = ['nc-not-reset', 'nc-out-of-order', 'nc-gap', 'nc-decimal'] as const
+
+/** What the admin listener tells is for operators alone. */
+function admin({ admin }: Config): Finding[] {
+  if (!admin?.enabled || admin.tls || admin.insecurePlain || isLoopback(admin.host)) return []
+  const detail = `${admin.host} is not loopback: give admin.tls, or set admin.insecurePlain`
+  return [{ path: ['admin', 'host'], detail }]
+}
 
 function bsfChecks({ ub, zn }: BsfConfig): Finding[] {
   const findings = patience(['bsf', 'ub'], ub)
@@ -215,7 +224,7 @@ function apNames(ap: ApConfig): Finding[] {
   ]
 }
 
-function listeners({ ap, bsf, as }: Config): Finding[] {
+function listeners({ admin, ap, bsf, as }: Config): Finding[] {
   const all: [KeyPath, { host: string; port: number } | undefined][] = [
     [['bsf', 'ub', 'port'], bsf?.ub],
     [['bsf', 'zn', 'port'], bsf?.zn],
@@ -224,6 +233,7 @@ function listeners({ ap, bsf, as }: Config): Finding[] {
     [['ap', 'tlsUpgrade', 'port'], ap?.tlsUpgrade],
     [['ap', 'insecurePlainUa', 'port'], ap?.insecurePlainUa],
     [['as', 'port'], as],
+    [['admin', 'port'], admin?.enabled ? admin : undefined],
   ]
   const taken = new Map<string, KeyPath>()
   const findings: Finding[] = []

@@ -1,5 +1,6 @@
 import type { Static } from '@sinclair/typebox'
 import { Type } from '@sinclair/typebox'
+import { adminSchema } from './schema/admin.ts'
 import { apSchema } from './schema/ap.ts'
 import { bsfSchema, hssSchema } from './schema/bsf.ts'
 import { given, integer, integerOr, listen, OCTETS, oneOf, section, textOr } from './schema/keys.ts'
@@ -42,6 +43,7 @@ export const configSchema = given(
       1,
     ),
     process: processSchema,
+    admin: Type.Optional(adminSchema),
     store: storeSchema,
     hss: Type.Optional(hssSchema),
     bsf: Type.Optional(bsfSchema),
@@ -66,6 +68,7 @@ type Frozen<Value> = Value extends string | number | boolean | undefined
 /** Parsed, completed by defaults, paths absolute, deeply frozen. */
 export type Config = Frozen<Static<typeof configSchema>>
 export type LogConfig = Config['log']
+export type AdminConfig = NonNullable<Config['admin']>
 export type StoreConfig = Config['store']
 export type HssConfig = NonNullable<Config['hss']>
 export type BsfConfig = NonNullable<Config['bsf']>

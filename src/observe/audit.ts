@@ -47,6 +47,8 @@ export interface AuditRecord {
   readonly tolerances?: readonly string[]
   readonly status?: number
   readonly durationMs?: number
+  /** From sending the request to the head of the application server's answer. */
+  readonly upstreamMs?: number
 }
 
 /** The stream of decisions, and how many of each kind there were. */

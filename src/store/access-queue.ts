@@ -17,6 +17,8 @@ export interface AccessQueueOptions {
   /** Writes as many owners as suit it, in their order. @returns which ones; it throws when it wrote none */
   readonly write: (waiting: ReadonlyMap<Impu, Waiting>) => readonly Impu[]
   readonly report: (error: unknown) => void
+  /** Told of each entry that is dropped. */
+  readonly onDropped?: (() => void) | undefined
 }
 
 /**
@@ -40,6 +42,7 @@ export class AccessQueue {
     const { maxWaiting } = this.#options
     if (this.#size >= (entry.actor === 'refused' ? maxWaiting / 2 : maxWaiting)) {
       this.#dropped++
+      this.#options.onDropped?.()
       return
     }
     const waiting = this.#waiting.get(owner) ?? { before: [], since: [] }

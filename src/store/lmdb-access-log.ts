@@ -17,6 +17,8 @@ export interface LmdbAccessLogOptions extends AccessLogBounds {
   readonly maxWaiting?: number
   /** Told of what could not be written, once per spell of failures, and of what was dropped. */
   readonly onFailure?: (error: unknown) => void
+  /** Told of each entry that is dropped. */
+  readonly onDropped?: () => void
 }
 
 /** Owners in one transaction, small enough that it holds up nobody; a log that is rewritten counts as sixteen. */
@@ -57,6 +59,7 @@ export function lmdbAccessLog(
     maxWaiting: options.maxWaiting ?? 20_000,
     write,
     report,
+    onDropped: options.onDropped,
   })
 
   /** All that is at rest of one log. @param damaged what to do about a part that does not open */

@@ -1,4 +1,5 @@
-import { closeSync, existsSync, mkdirSync, openSync, statfsSync, statSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, statfsSync, statSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { GbaError } from '../errors.ts'
 import { FreeSpace } from './free-space.ts'
@@ -87,6 +88,17 @@ export class LmdbFile {
     } catch (error) {
       if (committing) this.#failure = error
       throw error
+    }
+  }
+
+  /** Whether a write would be tried now. */
+  isWritable(): boolean {
+    if (this.#closed || this.#failure !== undefined) return false
+    try {
+      this.#checkSpace()
+      return true
+    } catch {
+      return false
     }
   }
 
@@ -183,6 +195,12 @@ export function entryCount(database: LmdbDatabase): number {
 export function freeBytesAt(path: string): number {
   const { bavail, bsize } = statfsSync(path)
   return bavail * bsize
+}
+
+/** Octets of the LMDB files in a directory. */
+export function lmdbBytesIn(directory: string): number {
+  const files = readdirSync(directory).filter((file) => file.endsWith('.mdb'))
+  return files.reduce((sum, file) => sum + (statSync(join(directory, file), { throwIfNoEntry: false })?.size ?? 0), 0)
 }
 
 /** Makes the directory for this user alone; one that is there must not be writable by others. */

@@ -16,6 +16,8 @@ export interface RedisAccessLogOptions extends AccessLogBounds {
   readonly maxWaiting?: number
   /** Told of what could not be written, and of what was dropped. */
   readonly onFailure?: (error: unknown) => void
+  /** Told of each entry that is dropped. */
+  readonly onDropped?: () => void
 }
 
 const DATABASE = 'access'
@@ -46,6 +48,7 @@ export function redisAccessLog(
     maxWaiting: options.maxWaiting ?? 20_000,
     write: takeOver,
     report,
+    onDropped: options.onDropped,
   })
 
   const namesOf = (part: number): [string, string] => {

@@ -42,6 +42,8 @@ export interface RedisConnection {
    * @param isChange  of the reply: false where nothing was written, so that nobody needs to confirm it
    */
   write(command: RedisCommand, isChange?: (reply: RedisReply) => boolean): Promise<RedisReply>
+  /** Whether a command would be tried now. */
+  isUsable(): boolean
   /** INFO of every master. */
   info(section: string): Promise<readonly string[]>
   /** Calls at once where there is a connection, and again whenever there is a new one. */
@@ -167,6 +169,7 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
       if (minReplicas === 0) return send(writes, command)
       return new Promise((resolve, reject) => enqueue({ command, isChange, resolve, reject, refusals: 0 }))
     },
+    isUsable: () => !closed && writes.status === 'ready' && reads.status === 'ready',
     async info(section) {
       checkReady(reads)
       const masters = 'nodes' in reads ? reads.nodes('master') : [reads]

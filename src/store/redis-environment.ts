@@ -53,6 +53,7 @@ export function openRedis(options: RedisStoreOptions): RedisEnvironment {
   })
   const guarded: RedisConnection = {
     ...redis,
+    isUsable: () => refusal === undefined && redis.isUsable(),
     read: async (command) => {
       if (refusal !== undefined) throw refusal
       return redis.read(command)

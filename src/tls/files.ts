@@ -47,6 +47,11 @@ export function readCredential({ certificateFile, keyFile }: TlsFiles, warn: War
   return { chain, key, certificate, expiresAt: firstEnd(certificates) }
 }
 
+/** When the first certificate of a file to end does so. @throws ConfigError naming the file */
+export function certificateEnd(file: string): EpochMs {
+  return firstEnd(parseCertificates(readFile(file), file))
+}
+
 /** @throws ConfigError naming the file */
 export function readCa(file: string): Buffer {
   return readCaFile(file).pem

@@ -68,7 +68,12 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
     }
     const bootstrap = concludeBootstrap(pending, now(), options.keyLifetimeS)
     await bootstraps.put(bootstrap)
-    audit.record('ub.bootstrapped', { requestId: request.id, impi: bootstrap.impi, btid: bootstrap.btid })
+    audit.record('ub.bootstrapped', {
+      requestId: request.id,
+      impi: bootstrap.impi,
+      btid: bootstrap.btid,
+      durationMs: takenMs(reply),
+    })
     const { headers, body } = acceptance(bootstrap, pending, credentials)
     return reply.code(200).headers(headers).send(body)
   }
@@ -86,7 +91,7 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
     audit.record('zh.av-drawn', { requestId: request.id, impi })
     const pending = openChallenge(opening, impi, maa, toBase64(options.randomBytes(18)))
     await challenges.put(pending.nonce, pending, now() + options.challengeLifetimeS * 1000)
-    audit.record('ub.challenged', { requestId: request.id, impi, source: request.ip })
+    audit.record('ub.challenged', { requestId: request.id, impi, source: request.ip, durationMs: takenMs(reply) })
     return reply
       .code(401)
       .header('www-authenticate', challengeHeader(pending))
@@ -126,6 +131,7 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
       detail: fault.message,
       status,
       source: request.ip,
+      durationMs: takenMs(reply),
     })
     if (fault.fault.by === 'us' || status >= 500) request.log.error({ err: error, code: fault.code }, 'ub.failed')
     const retryAfterS = fault.retryAfterS ?? (status === 503 ? 5 : undefined)
@@ -134,6 +140,9 @@ export default async function ub(scope: FastifyInstance, options: UbOptions) {
     return reply.code(status).header('content-type', PROBLEM_JSON).send(problemOctets(status, request.id))
   }
 }
+
+/** Since the request was there, in whole milliseconds. */
+const takenMs = (reply: FastifyReply): number => Math.round(reply.elapsedTime)
 
 /** Octets, so that no serialiser adds a charset that the media type does not have. */
 const problemOctets = (status: number, requestId: string) => Buffer.from(JSON.stringify(problemOf(status, requestId)))

@@ -118,6 +118,14 @@ export function upstreams(list: readonly Upstream[]) {
         settle(new GbaError('UT_AS_ANSWER_INVALID', `status ${data.statusCode}`))
       })
     },
+    /** How busy the pool of each application server is, by name. */
+    loads: () =>
+      new Map(
+        [...pools].map(([name, { pool }]) => [
+          name,
+          () => ({ open: pool.stats.connected, waiting: pool.stats.pending }),
+        ]),
+      ),
     /** reply-from calls it on close. */
     destroy: () => Promise.all([...pools.values()].map(({ pool }) => pool.destroy())),
     close: () => Promise.all([...pools.values()].map(({ pool }) => pool.close())),

@@ -16,7 +16,7 @@ export interface KeyCacheOptions {
   /** What others have fetched: looked at before the BSF is asked, at no asker's expense. */
   readonly shared?: SharedKeys | undefined
   /** Told of every request that went to the BSF; the fault where it failed. */
-  readonly onFetch?: (bir: Bir, code: FaultCode | undefined) => void
+  readonly onFetch?: (bir: Bir, code: FaultCode | undefined, durationMs: number) => void
 }
 
 interface Cached {
@@ -24,8 +24,22 @@ interface Cached {
   readonly until: EpochMs
 }
 
+/** Entries that there are, and questions so far by what became of them. */
+export interface KeyCacheCounts {
+  readonly known: number
+  readonly unknown: number
+  readonly hits: number
+  /** Answered with a fault: the BSF did not know the B-TID a moment ago. */
+  readonly unknownHits: number
+  /** Neither known nor unknown here. */
+  readonly misses: number
+  /** Where keys are shared. */
+  readonly shared: SharedKeys['counts'] | undefined
+}
+
 export interface KeyCache extends KeySource {
   cached(bir: Bir): Bia | undefined
+  counts(): KeyCacheCounts
   /** Lets go of every key whose time is over. */
   sweep(): void
 }
@@ -45,17 +59,22 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   const ofAsker = new Map<string, number>()
   const keyOf = keyMaker()
 
+  let hits = 0
+  let unknownHits = 0
+  let misses = 0
+
   async function ask(key: string, bir: Bir): Promise<Bia> {
+    const askedAt = now()
     try {
       const bia = await source.fetch(bir)
       if (bia.expiresAt <= now()) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF sent an expired key')
       const fetchedAt = now()
       known.set(key, { bia, until: Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000) })
       shared?.keep(key, bia, fetchedAt)
-      options.onFetch?.(bir, undefined)
+      options.onFetch?.(bir, undefined, fetchedAt - askedAt)
       return bia
     } catch (error) {
-      options.onFetch?.(bir, error instanceof GbaError ? error.code : 'INTERNAL')
+      options.onFetch?.(bir, error instanceof GbaError ? error.code : 'INTERNAL', now() - askedAt)
       if (error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN') {
         known.delete(key)
         shared?.forget(key)
@@ -70,8 +89,10 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     const found = known.get(key)
     const at = now()
     if (found && at < found.until) return found.bia
-    if (unknown.size > 0 && at < (unknown.get(key) ?? 0))
+    if (unknown.size > 0 && at < (unknown.get(key) ?? 0)) {
+      unknownHits++
       throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
+    }
     return undefined
   }
 
@@ -104,10 +125,16 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   }
 
   return {
-    cached: (bir) => cached(keyOf(bir)),
+    cached(bir) {
+      const bia = cached(keyOf(bir))
+      if (bia) hits++
+      return bia
+    },
     async fetch(bir, asker) {
       const key = keyOf(bir)
       let bia = cached(key)
+      if (bia) hits++
+      else misses++
       if (!bia && shared && !inFlight.has(key)) {
         await lookUp(shared, key)
         bia = cached(key)
@@ -123,6 +150,14 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       inFlight.set(key, asked)
       return asked
     },
+    counts: () => ({
+      known: known.size,
+      unknown: unknown.size,
+      hits,
+      unknownHits,
+      misses,
+      shared: shared?.counts,
+    }),
     sweep() {
       const at = now()
       known.sweep(({ until }) => until <= at)

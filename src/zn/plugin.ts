@@ -31,18 +31,27 @@ export default async function zn(scope: FastifyInstance, { nafs, bootstraps, aud
     checkNaf(naf, bir)
     const bia = answerBir(naf, bir, await bootstraps.find(bir.btid, now()), now())
     const { btid, nafFqdn, uaProtocolId } = bir
-    audit.record('zn.granted', { requestId: request.id, btid, naf: nafFqdn, uaProtocolId })
+    audit.record('zn.granted', { requestId: request.id, btid, naf: nafFqdn, uaProtocolId, durationMs: takenMs(reply) })
     return reply.header('cache-control', 'no-store').send(formatBia(bia))
   })
 
   function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply) {
     const fault = asGbaError(error)
     const { status, cause } = STATUS_OF_ZN[fault.fault.zn ?? 5012] ?? INTERNAL
-    audit.record('zn.refused', { requestId: request.id, code: fault.code, detail: fault.message, status })
+    audit.record('zn.refused', {
+      requestId: request.id,
+      code: fault.code,
+      detail: fault.message,
+      status,
+      durationMs: takenMs(reply),
+    })
     if (status >= 500) request.log.error({ err: error, code: fault.code }, 'zn.failed')
     return answer(request, reply, status, cause)
   }
 }
+
+/** Since the request was there, in whole milliseconds. */
+const takenMs = (reply: FastifyReply): number => Math.round(reply.elapsedTime)
 
 const INTERNAL = { status: 500, cause: 'SYSTEM_FAILURE' }
 

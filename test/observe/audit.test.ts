@@ -26,6 +26,7 @@ const whole: Required<AuditRecord> = {
   tolerances: ['uri-absolute'],
   status: 403,
   durationMs: 12,
+  upstreamMs: 7,
 }
 
 /** Of the code above. */

@@ -194,12 +194,18 @@ describe('lmdbAccessLog', () => {
   })
 
   test('while nothing can be written, a flood of tries leaves room for others, and the loss is reported', async () => {
-    const { disk, environment, failures, log } = aLog({ maxWaiting: 100 })
+    let dropped = 0
+    const onDropped = () => {
+      dropped++
+    }
+    const { disk, environment, failures, log } = aLog({ maxWaiting: 100, onDropped })
     disk.free = 0
     for (let n = 0; n < 120; n++) await log.append(anOwner(n), anEntry(1, 'refused'))
     await log.append(anOwner('self'), anEntry(2))
     assert.deepEqual(await log.read(anOwner('self'), 2), [anEntry(2)])
+    assert.equal(dropped, 70) // tries have half the room
     for (let n = 0; n < 120; n++) await log.append(anOwner(n), anEntry(3))
+    assert.equal(dropped, 141)
     disk.free = 1_000
     await log.flush()
     assert.ok(failures.length === 1 && failures.every(isUnavailable))

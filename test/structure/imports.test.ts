@@ -57,11 +57,12 @@ function withoutComments(source: string): string {
 
 const SERVER_FOLDERS = ['ub', 'zh', 'zn', 'ua', 'ut', 'hss', 'as', 'tls', 'http', 'observe', 'store']
 
-/** main -> cli -> {app, lab} -> the app's parts -> interface folders -> config -> core -> errors */
+/** main -> cli -> {app, lab} -> admin -> the app's parts -> interface folders -> config -> core -> errors */
 const LAYERS: readonly (readonly string[])[] = [
   ['main.ts'],
   ['cli', 'index.ts'],
   ['app.ts', 'lab.ts'],
+  ['admin'],
   ['part of the app'],
   [...SERVER_FOLDERS, 'ue'],
   ['config'],
@@ -155,6 +156,7 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   // the server of every role: made in one place, spoken to by each role's plugin, and named by those that compose them
   fastify: [
     'server.ts',
+    'admin',
     'as/server.ts',
     'ub/plugin.ts',
     'ut/plugin.ts',
@@ -169,6 +171,7 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   lmdb: ['store/lmdb-file.ts'],
   'node-forge': ['tls/issue.ts'],
   pino: ['observe/log.ts'],
+  'prom-client': ['observe/exposition.ts'],
   // what others send, and the lab's documents, which are edited where an element stands
   saxes: ['core/xml.ts', 'as/xml-document.ts'],
   // the client of a BSF and the client of an application server
@@ -195,7 +198,9 @@ describe('packages', () => {
 
   test('of Fastify are types only where roles are composed', () => {
     const composers = ['ap.ts', 'app.ts', 'connection.ts', 'passage.ts', 'request-log.ts']
-    const composing = packages.filter(({ from, to }) => to === 'fastify' && composers.includes(from))
+    const composing = packages.filter(
+      ({ from, to }) => to === 'fastify' && (unitOf(from) === 'admin' || composers.includes(from)),
+    )
     assert.deepEqual(shown(composing.filter(({ typeOnly }) => !typeOnly)), [])
   })
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
+import { adminPortIn, ask, scrape, sumOf } from '../support/admin.ts'
 import { handUb } from '../support/hand-ub.ts'
 import { handUe } from '../support/hand-ue.ts'
 import { eventually, impuOfCard, workersSite } from '../support/workers.ts'
@@ -8,7 +9,16 @@ import { eventually, impuOfCard, workersSite } from '../support/workers.ts'
 /** Run by full-tmpfs.test.ts on a tmpfs that two workers keep their state on: fills it, and says 'ok' if all was well. */
 const [, , mount = ''] = process.argv
 const own = (n: number) => `/resource-lists/users/${impuOfCard(n)}/index`
-const site = await workersSite({ workers: 2, stateDirectory: join(mount, 'state') })
+const site = await workersSite({
+  workers: 2,
+  stateDirectory: join(mount, 'state'),
+  overrides: { admin: { port: 0 } },
+})
+const readiness = async () => {
+  const { status, text } = await ask(adminPortIn(site.stderr()), '/ready')
+  return { status, ...JSON.parse(text) }
+}
+
 try {
   await site.start()
   const ues = await Promise.all([0, 1, 2].map((n) => handUe(site.reached(n), {})))
@@ -41,6 +51,10 @@ try {
     assert.equal(answer.status, 200)
   }
   assert.equal(vectors(), drawn)
+  const full = await readiness()
+  assert.deepEqual([full.status, full.reasons, full.store.state], [503, ['no-worker'], 'read-only'])
+  for (const { reasons } of full.workers) assert.deepEqual(reasons, ['store-read-only'])
+  assert.equal(sumOf(await scrape(adminPortIn(site.stderr())), 'gba_proxy_store_writable'), 0)
   assert.deepEqual([...site.workers().values()], before)
 
   const [[number, pid] = [0, 0]] = [...site.workers()]
@@ -50,6 +64,7 @@ try {
 
   unlinkSync(join(mount, 'ballast'))
   for (const n of [5, 6]) await handUe(site.reached(n), {})
+  assert.equal((await readiness()).status, 200)
   assert.equal(await site.stop(), 0)
   process.stdout.write('ok\n')
 } finally {

@@ -168,8 +168,8 @@ describe('Zn over mutual TLS', () => {
   test('records what was granted, to which NAF, and no key', async () => {
     const [record] = await fetching([{ ...A_NAF, certificate: bySan }], (keys) => keys.fetch(A_BIR))
     assert.equal(record?.event, 'zn.granted')
-    const { requestId, ...fields } = record?.fields ?? {}
-    assert.equal(typeof requestId, 'string')
+    const { requestId, durationMs, ...fields } = record?.fields ?? {}
+    assert.deepEqual([typeof requestId, typeof durationMs], ['string', 'number'])
     assert.deepEqual(fields, { btid: A_BIR.btid, naf: A_BIR.nafFqdn, uaProtocolId: A_BIR.uaProtocolId })
   })
 

@@ -1,0 +1,151 @@
+import { Server as TlsServer } from 'node:tls'
+import type { Config } from '../config/schema.ts'
+import type { EpochMs } from '../core/bytes.ts'
+import type { AuditEvent, AuditRecord } from '../observe/audit.ts'
+import type { MetricReport } from '../observe/exposition.ts'
+import { createMetrics, type Metrics } from '../observe/metrics.ts'
+import type { Sample } from '../observe/tallies.ts'
+import type { State } from '../state.ts'
+import type { Expiry } from '../tls/expiry.ts'
+import { certificateEnd } from '../tls/files.ts'
+import { productVersion } from '../version.ts'
+import type { KeyCacheCounts } from '../zn/cache.ts'
+import { type Readiness, readinessOf, watchPeers } from './health.ts'
+
+export interface WatchOptions {
+  readonly config: Config
+  readonly state: State
+  readonly now: () => EpochMs
+  readonly isDraining: () => boolean
+  /** undefined: there is no cache, or not yet. */
+  readonly keyCounts: () => KeyCacheCounts | undefined
+  /** Of the files that are followed while they change. */
+  readonly expiries: () => readonly Expiry[]
+  /** Whether this is one of several processes, which another one counts. */
+  readonly isWorker: boolean
+}
+
+/** Counts and watches what one process does, for its admin listener or that of its supervisor. */
+export interface Watch {
+  /** To be told of every decision. */
+  readonly record: (event: AuditEvent, record: AuditRecord) => void
+  readonly registerUpstream: Metrics['registerUpstream']
+  /** Counts what connects to it, where it speaks TLS. */
+  follow(listener: string, server: unknown): void
+  metrics(): Promise<MetricReport>
+  readiness(): Readiness
+}
+
+export function watchProcess(options: WatchOptions): Watch {
+  const { config, state, now, isDraining } = options
+  const metrics = createMetrics()
+  const peers = watchPeers({
+    appServers: config.ap?.appServers.map(({ name }) => name) ?? [],
+    isLocal: { bsf: config.ap?.zn.adapter === 'local', hss: config.hss !== undefined },
+    now,
+  })
+  const fixed = fixedExpiries(config)
+  const expiries = () => eachOnce([...options.expiries(), ...fixed])
+
+  metrics.provide('gba_proxy_build_info', () => [
+    { labels: { version: productVersion(), node: process.version }, value: 1 },
+  ])
+  metrics.provide('gba_proxy_draining', () => [{ value: Number(isDraining()) }])
+  if (!options.isWorker) {
+    metrics.provide('gba_proxy_workers', () => [{ value: 1 }])
+    metrics.provide('gba_proxy_workers_alive', () => [{ value: 1 }])
+    metrics.provide('gba_proxy_workers_silent', () => [{ value: 0 }])
+    metrics.provide('gba_proxy_worker_replacements_total', () => [{ value: 0 }])
+  }
+  metrics.provide('gba_proxy_tls_expiry_timestamp_seconds', () =>
+    expiries().map(({ kind, file, expiresAt }) => ({ labels: { kind, file }, value: expiresAt / 1000 })),
+  )
+  metrics.provide('gba_proxy_access_log_dropped_total', () => [{ value: state.accessLogDropped() }])
+  const store = (of: () => number | undefined) => (): Sample[] => {
+    const value = of()
+    return value === undefined ? [] : [{ value }]
+  }
+  metrics.provide(
+    'gba_proxy_store_writable',
+    store(() => Number(state.health().state === 'writable')),
+  )
+  metrics.provide(
+    'gba_proxy_store_size_bytes',
+    store(() => state.health().bytes),
+  )
+  metrics.provide(
+    'gba_proxy_store_free_bytes',
+    store(() => state.health().freeBytes),
+  )
+  provideKeyCounts(metrics, options.keyCounts)
+
+  return {
+    record(event, record) {
+      metrics.record(event, record)
+      peers.record(event, record)
+    },
+    registerUpstream: metrics.registerUpstream,
+    follow(listener, server) {
+      if (server instanceof TlsServer) metrics.followTls(listener, server)
+    },
+    metrics: metrics.report,
+    readiness: () =>
+      readinessOf(
+        {
+          draining: isDraining(),
+          store: state.health(),
+          ...(config.ap && { bsf: peers.bsf() }),
+          ...(config.bsf && { hss: peers.hss() }),
+          appServers: peers.appServers(),
+          expiries: expiries(),
+        },
+        now(),
+      ),
+  }
+}
+
+function provideKeyCounts(metrics: Metrics, read: WatchOptions['keyCounts']): void {
+  const by = (label: string, counts: Readonly<Record<string, number>> = {}): Sample[] =>
+    Object.entries(counts).map(([name, value]) => ({ labels: { [label]: name }, value }))
+  metrics.provide('gba_proxy_zn_cache_entries', () => {
+    const counts = read()
+    return by('kind', counts && { known: counts.known, unknown: counts.unknown })
+  })
+  metrics.provide('gba_proxy_zn_cache_lookups_total', () => {
+    const counts = read()
+    return by('outcome', counts && { hit: counts.hits, unknown: counts.unknownHits, miss: counts.misses })
+  })
+  metrics.provide('gba_proxy_zn_shared_lookups_total', () => {
+    const shared = read()?.shared
+    return by('outcome', shared && { hit: shared.hits, miss: shared.misses, failure: shared.failures })
+  })
+}
+
+/** Of the files that are read at the start alone, where they will have been read with success. */
+function fixedExpiries({ admin, ap, bsf }: Config): readonly Expiry[] {
+  const pairs: readonly (readonly [Expiry['kind'], string | undefined])[] = [
+    ['certificate', bsf?.zn?.tls.certificateFile],
+    ['ca', bsf?.zn?.tls.clientCaFile],
+    ['certificate', ap?.zn.certificateFile],
+    ['ca', ap?.zn.caFile],
+    ['certificate', admin?.tls?.certificateFile],
+    ['ca', admin?.tls?.clientCaFile],
+    ...(ap?.appServers ?? []).flatMap(({ certificateFile, caFile }) => [
+      ['certificate', certificateFile] as const,
+      ['ca', caFile] as const,
+    ]),
+  ]
+  return pairs.flatMap(([kind, file = '']): Expiry[] => {
+    if (file === '') return []
+    try {
+      return [{ kind, file, expiresAt: certificateEnd(file) }]
+    } catch {
+      // whoever uses the file says what is wrong with it
+      return []
+    }
+  })
+}
+
+const eachOnce = (expiries: readonly Expiry[]): readonly Expiry[] => [
+  ...new Map(expiries.map((one) => [`${one.kind} ${one.file}`, one])).values(),
+]
