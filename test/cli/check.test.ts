@@ -68,6 +68,14 @@ describe('gba-proxy check', () => {
     assert.equal(stderr, `${path('gba.yaml')}:11: ap.challange: unknown key; did you mean ap.challenge?\n`)
   })
 
+  test('looks at the files of the admin listener, where there is one', () => {
+    const tls = 'tls: { certificateFile: ops.pem, keyFile: ops.key, clientCaFile: ca.pem }'
+    assert.equal(check(`${GOOD}admin: { enabled: false, ${tls} }\n`).status, 0)
+    const { status, stderr } = check(`${GOOD}admin: { ${tls} }\n`)
+    assert.equal(status, 2)
+    assert.ok(stderr.includes(path('ops.pem')), stderr)
+  })
+
   for (const name of ['subscribers.yaml', 'ap.pem', 'ap.key', 'bsf.pem', 'bsf.key', 'ca.pem']) {
     test(`answers 2 when ${name} is missing, and names it`, () => {
       unlinkSync(path(name))

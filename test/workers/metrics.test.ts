@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parse, stringify } from 'yaml'
 import { adminPortIn, ask, type Scraped, scrape, sumOf } from '../support/admin.ts'
 import { type HandUe, handUe } from '../support/hand-ue.ts'
+import { run } from '../support/programs.ts'
 import { eventually, impuOfCard, type WorkersSite, workersSite } from '../support/workers.ts'
 
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const own = (n: number) => `/resource-lists/users/${impuOfCard(n)}/index`
 
 describe('the admin listener of a host of two workers', () => {
@@ -100,6 +106,15 @@ describe('the admin listener of a host of two workers', () => {
   test('shows nobody', async () => {
     const { text } = await ask(port, '/metrics')
     assert.doesNotMatch(text, /[@]|sip:|user0|00101/)
+  })
+
+  test('at a port of the configuration that is taken keeps a host from starting, and says which', async () => {
+    const file = join(site.directory, 'workers.yaml')
+    const config = parse(await readFile(file, 'utf8'))
+    await writeFile(join(site.directory, 'again.yaml'), stringify({ ...config, admin: { port } }))
+    const args = [MAIN, 'serve', '--config', join(site.directory, 'again.yaml')]
+    const { status, stderr } = await run(process.execPath, args)
+    assert.deepEqual([status, stderr], [1, `gba-proxy: not started: 127.0.0.1:${port} is in use by another program\n`])
   })
 
   test('ends with the host', async () => {
