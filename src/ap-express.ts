@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { type OwnAnswer, SERVER_TOKENS, type Stages } from './ap-stages.ts'
+import type { Held, Lane } from './ap-lane.ts'
+import { type OwnAnswer, SERVER_TOKENS } from './ap-stages.ts'
 import { GbaError } from './errors.ts'
 import type { AnswerHead, AnswerSink, Call, Client } from './http/client.ts'
 import { dateLine } from './http/exchange.ts'
@@ -11,10 +12,8 @@ import { headTextOf, returnedFields } from './ut/headers.ts'
 import { checkedMessage } from './ut/upstream.ts'
 
 export interface ExpressOptions {
-  readonly stages: Stages
+  readonly lane: Lane<Client>
   readonly connectionOf: (exchange: Exchange) => Connection
-  /** By name of the application server. */
-  readonly clients: ReadonlyMap<string, Client>
   readonly log: Pick<Logger, 'error'>
 }
 
@@ -54,6 +53,8 @@ class Carriage implements AnswerSink {
   readonly #options: ExpressOptions
   readonly #exchange: Exchange
   readonly #passage: Passage
+  /** The rules of its arrival. */
+  readonly #held: Held<Client>
   #call: Call | undefined
   /** An answer of which the body is still to come. */
   #announced: { status: number; fields: string; contentLength: number | undefined } | undefined
@@ -62,11 +63,15 @@ class Carriage implements AnswerSink {
     this.#options = options
     this.#exchange = exchange
     this.#passage = { request: readRequest(exchange) }
+    this.#held = options.lane.hold()
   }
 
   async go(): Promise<void> {
-    const { stages, connectionOf } = this.#options
+    const { connectionOf } = this.#options
+    const { stages } = this.#held.rules
     const passage = this.#passage
+    // A body that never comes: nobody goes on here then.
+    this.#exchange.onGone = this.#held.release
     try {
       await stages.enter(passage, connectionOf(this.#exchange))
       const body = this.#exchange.head.contentLength === 0 ? undefined : await this.#body()
@@ -75,6 +80,9 @@ class Carriage implements AnswerSink {
       else this.#forward()
     } catch (error) {
       await this.#refuse(error)
+    } finally {
+      // What was sent is answered, whatever becomes of the way.
+      this.#held.release()
     }
   }
 
@@ -146,14 +154,13 @@ class Carriage implements AnswerSink {
     const { forwarding } = this.#passage
     if (!forwarding) throw new TypeError('a request that nobody permitted')
     const { grant, path, headers, body } = checkedMessage(forwarding)
-    const client = this.#options.clients.get(grant.appServer)
-    if (!client) throw new TypeError(`no application server ${grant.appServer}`)
+    const client = this.#held.wayTo(grant.appServer)
     this.#call = client.request({ method: grant.method, head: headTextOf(grant.method, path, headers), body }, this)
   }
 
   async #refuse(error: unknown): Promise<void> {
     try {
-      const answer = await this.#options.stages.refuse(error, this.#passage)
+      const answer = await this.#held.rules.stages.refuse(error, this.#passage)
       this.#own(answer, answer.headers.connection === 'close')
     } catch (err) {
       this.#options.log.error({ err, requestId: this.#passage.request.id }, 'ut.failed')

@@ -2,16 +2,20 @@ import type { Server as HttpsServer } from 'node:https'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
 import ap, { type ApOptions } from './ap.ts'
 import { EXPRESS_BODY_BYTES, expressLane, expressTakes } from './ap-express.ts'
+import { type Lane, type LaneRules, laneOf, type Prepared, together, type Way } from './ap-lane.ts'
 import { type ApPolicy, nonEmpty, plainPolicyOf } from './ap-policy.ts'
-import { stagesOf } from './ap-stages.ts'
+import { type StageOptions, stagesOf } from './ap-stages.ts'
 import type { ApConfig } from './config/schema.ts'
 import { connectionBehind, connectionOf, connectionOfSocket, followCertificates } from './connection.ts'
+import type { EpochMs } from './core/bytes.ts'
+import type { Fqdn } from './core/identity.ts'
 import { PSK_HINT } from './core/psk-identity.ts'
 import { type FaultCode, GbaError, problemOf } from './errors.ts'
 import { type ClientOptions, httpClient } from './http/client.ts'
 import { type Front as Express, strictFront } from './http/front.ts'
 import type { Audit, AuditRecord } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
+import type { UpstreamLoad } from './observe/metrics.ts'
 import type { AppServer } from './passage.ts'
 import { createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { type AddressBlock, addressTest, parseAddressBlock } from './tls/addresses.ts'
@@ -21,6 +25,7 @@ import type { LiveTls } from './tls/live.ts'
 import { admitPsk } from './tls/psk-listener.ts'
 import { expectsReplay, SPLICED, upgradeListener } from './tls/upgrade.ts'
 import type { PskDoor } from './ua/psk.ts'
+import { upstreams } from './ut/upstream.ts'
 
 /** Listeners of the proxy, by what speaks there. */
 export type ApListener = 'ap' | 'front' | 'tlsUpgrade' | 'plainUa'
@@ -38,23 +43,45 @@ export interface ListenerParts {
   readonly config: ApConfig
   readonly log: Logger
   readonly audit: Audit
-  readonly policy: ApPolicy
   readonly psk: PskDoor
   readonly live: LiveTls
-  /** What an address is counted as where the BSF is asked; undefined: not by its address. */
-  readonly askerOf: (address: string) => string | undefined
-  /** What all listeners have in common. */
-  readonly common: Omit<ApOptions, keyof ApPolicy | 'connectionOf' | 'log' | 'scheme' | 'withoutFront'>
+  readonly now: () => EpochMs
+  /** Told of what is kept open to an application server. @returns to be called when that is gone */
+  readonly registerUpstream: (appServer: string, load: () => UpstreamLoad) => () => void
+  /** To begin with. */
+  readonly rules: ApRules
+}
+
+/** All of the proxy that a change of the configuration may replace while it runs. */
+export interface ApRules {
+  readonly policy: ApPolicy
+  readonly authIntAnswerBytes: number
+  /** What the stages of all listeners have in common. */
+  readonly common: Omit<StageOptions, keyof ApPolicy | 'log' | 'scheme' | 'withoutFront'>
+}
+
+export interface ApListeners {
+  readonly servers: readonly Listening<ApListener>[]
+  readonly endCertificateConnections: () => void
+  /** Makes ready to go on by other rules. @throws what opening a way to an application server throws */
+  prepare(rules: ApRules): Prepared
+}
+
+/** What the listeners share while they are made and while they run. */
+interface Making extends ListenerParts {
+  /** The rules of this moment. */
+  readonly current: () => ApRules
+  readonly lanes: ((rules: ApRules) => Prepared)[]
 }
 
 /**
  * Every way in that the configuration opens: TLS, and beside it the front's, the upgrade's and the plain one. Each has
  * the same doors and rules, as far as what it knows of its connections reaches.
  */
-export async function apListeners(
-  parts: ListenerParts,
-): Promise<{ readonly servers: readonly Listening<ApListener>[]; readonly endCertificateConnections: () => void }> {
-  const { config, log, live, policy } = parts
+export async function apListeners(given: ListenerParts): Promise<ApListeners> {
+  let current = given.rules
+  const parts: Making = { ...given, current: () => current, lanes: [] }
+  const { config, log, live } = parts
   const main = await tlsServer(parts)
   const endCertificateConnections = followCertificates(main.server as HttpsServer)
   const servers: Listening<ApListener>[] = [['ap', main, config]]
@@ -77,48 +104,89 @@ export async function apListeners(
   if (tlsUpgrade) servers.push(['tlsUpgrade', upgradeServer(parts, main.server as HttpsServer, tlsUpgrade), tlsUpgrade])
   if (plain) {
     log.warn({ setting: 'ap.insecurePlainUa', port: plain.port }, 'ua.without-tls')
-    const plainPolicy = plainPolicyOf(policy, nonEmpty(plain.qop))
-    const server = await fastifyFor(parts, { ...plainPolicy, connectionOf, scheme: 'http' }, undefined)
+    const policyOf = (policy: ApPolicy) => plainPolicyOf(policy, nonEmpty(plain.qop))
+    const server = await fastifyFor(parts, { connectionOf, scheme: 'http', policyOf }, undefined)
     servers.push(['plainUa', server, plain])
   }
-  live.check(parts.common.now())
-  return { servers, endCertificateConnections }
+  live.check(parts.now())
+  return {
+    servers,
+    endCertificateConnections,
+    prepare(rules) {
+      const all = together(parts.lanes.map((prepareLane) => () => prepareLane(rules)))
+      return {
+        commit() {
+          all.commit()
+          current = rules
+        },
+        discard: () => all.discard(),
+      }
+    },
+  }
 }
 
-type Own = ApPolicy & Pick<ApOptions, 'connectionOf' | 'scheme'>
+const NO_LOAD: UpstreamLoad = { open: 0, waiting: 0 }
+
+/** What a listener makes of the rules for all. */
+interface Own {
+  readonly scheme: StageOptions['scheme']
+  readonly policyOf?: (policy: ApPolicy) => ApPolicy
+}
+
+function laneFor<Kind extends Way>(
+  { config, current, lanes, log, registerUpstream }: Making,
+  { scheme, policyOf = (policy) => policy }: Own,
+  open: (server: AppServer) => Kind,
+  loadOf: (way: Kind, name: string) => UpstreamLoad,
+): Lane<Kind> {
+  const withoutFront = withoutFrontOf(config)
+  const rulesOf = ({ authIntAnswerBytes, common, policy: ofAll }: ApRules): LaneRules => {
+    const policy = policyOf(ofAll)
+    const stages = stagesOf({ ...common, ...policy, log, scheme, withoutFront })
+    return { stages, appServers: policy.appServers, authIntAnswerBytes }
+  }
+  const onOpen = ({ name }: AppServer, way: Kind) => registerUpstream(name, () => loadOf(way, name))
+  const lane = laneOf(rulesOf(current()), open, onOpen)
+  lanes.push((rules) => lane.prepare(rulesOf(rules)))
+  return lane
+}
 
 async function fastifyFor(
-  { audit, config, log, common }: ListenerParts,
-  own: Own,
+  parts: Making,
+  { connectionOf: connectionFor, ...own }: Own & Pick<ApOptions, 'connectionOf'>,
   live: LiveTls | undefined,
   onStopping?: (lingerMs: number) => void,
 ) {
+  const { audit, config, log } = parts
   const { limits } = config
   const onRefused = unborn(audit, 'ut.refused')
   const server = createServer({ log, limits, tls: live?.options(), onRefused, ...(onStopping && { onStopping }) })
-  await server.register(ap, { ...common, ...own, log, withoutFront: withoutFrontOf(config) })
+  const open = (to: AppServer) => upstreams([to])
+  const lane = laneFor(parts, own, open, (way, name) => way.loads().get(name)?.() ?? NO_LOAD)
+  await server.register(ap, { lane, connectionOf: connectionFor })
   return server
 }
 
-function withoutFrontOf({ front }: ApConfig): ApOptions['withoutFront'] {
+function withoutFrontOf({ front }: ApConfig): StageOptions['withoutFront'] {
   const names = front?.tells === 'headers' ? namesOf(front) : undefined
   return (raw) => (names ? withoutFrontHeaders(raw, names) : raw)
 }
 
 /** TLS that ends here, by certificate or by shared key. */
-async function tlsServer(parts: ListenerParts) {
-  const { audit, config, log, live, policy, psk } = parts
+async function tlsServer(parts: Making) {
+  const { audit, config, current, log, live, psk } = parts
   let express: Express | undefined
-  const own = { ...policy, connectionOf, scheme: 'https' as const }
+  const own = { connectionOf, scheme: 'https' as const }
   const fastify = await fastifyFor(parts, own, live, (lingerMs) => express?.stop(lingerMs))
   const server = fastify.server as HttpsServer
   if (config.httpFront === 'strict') express = expressBefore(fastify, parts)
   live.attach(server)
-  if ([...policy.nafs.values()].some((naf) => naf.psk)) {
+  if ([...current().policy.nafs.values()].some((naf) => naf.psk)) {
     admitPsk(server, {
       pskFor: async (nafFqdn, btid, uaProtocolId, raw) => {
+        const { common, policy } = current()
         const naf = policy.nafs.get(nafFqdn)?.psk
-        return naf && psk.keyFor({ nafFqdn, btid, uaProtocolId }, naf, parts.askerOf(sourceAt(raw)))
+        return naf && psk.keyFor({ nafFqdn, btid, uaProtocolId }, naf, common.askerOf(sourceAt(raw)))
       },
       hint: PSK_HINT,
       limits: PSK_LIMITS,
@@ -137,22 +205,17 @@ async function tlsServer(parts: ListenerParts) {
 }
 
 /** The lane that the common request takes; everything else goes the general road behind it. */
-function expressBefore(
-  fastify: Awaited<ReturnType<typeof fastifyFor>>,
-  { common, config, log, policy }: ListenerParts,
-): Express {
+function expressBefore(fastify: Awaited<ReturnType<typeof fastifyFor>>, parts: Making): Express {
+  const { config, log } = parts
   const { limits } = config
-  const clients = new Map(policy.appServers.map((server) => [server.name, httpClient(clientOptionsOf(server))]))
-  for (const [appServer, client] of clients) common.registerUpstream?.(appServer, () => client)
-  fastify.addHook('onClose', () => {
-    for (const client of clients.values()) client.destroy()
-  })
-  const stages = stagesOf({ ...common, ...policy, log, scheme: 'https', withoutFront: withoutFrontOf(config) })
+  const open = (server: AppServer) => httpClient(clientOptionsOf(server))
+  const lane = laneFor(parts, { scheme: 'https' }, open, (client) => client)
+  fastify.addHook('onClose', async () => lane.destroy())
   return strictFront(fastify.server as HttpsServer, {
     limits: { ...limits, bodyBytes: Math.min(limits.bodyBytes, EXPRESS_BODY_BYTES) },
     isForGeneral: expectsReplay,
     takes: expressTakes,
-    serve: expressLane({ stages, clients, log, connectionOf: ({ socket }) => connectionOfSocket(socket) }),
+    serve: expressLane({ lane, log, connectionOf: ({ socket }) => connectionOfSocket(socket) }),
   })
 }
 
@@ -179,9 +242,9 @@ const PSK_LIMITS = { peekBytes: 65_536, handshakeMs: 10_000 }
 type Front = NonNullable<ApConfig['front']>
 
 /** HTTP behind a front that has ended TLS. */
-async function serverBehind(parts: ListenerParts, front: Front, options: FrontOptions) {
+async function serverBehind(parts: Making, front: Front, options: FrontOptions) {
   const headers = front.tells === 'headers' ? namesOf(front) : undefined
-  const own = { ...parts.policy, connectionOf: connectionBehind(headers), scheme: 'https' as const }
+  const own = { connectionOf: connectionBehind(headers), scheme: 'https' as const }
   const fastify = await fastifyFor(parts, own, undefined)
   admitFront(fastify.server, options)
   return fastify
@@ -199,16 +262,16 @@ type Upgrade = NonNullable<ApConfig['tlsUpgrade']>
 
 /** What never gets an answer but where to go. */
 function upgradeServer(
-  { audit, config, policy }: ListenerParts,
+  { audit, config, current }: Making,
   main: HttpsServer,
   { mode, httpsPort, nafs: own }: Upgrade,
 ): Listens {
   const { headerBytes, headersTimeoutMs, connections } = config.limits
-  const names = new Set<string>(own.length > 0 ? own : policy.nafs.keys())
+  const names: ReadonlySet<string> = new Set(own)
   const server = upgradeListener(main, {
     mode,
     httpsPort,
-    nafs: (host) => names.has(host),
+    nafs: (host) => (names.size > 0 ? names.has(host) : current().policy.nafs.has(host as Fqdn)),
     limits: { headerBytes, headersTimeoutMs, handshakeMs: PSK_LIMITS.handshakeMs, connections },
     problem: (status, requestId) => JSON.stringify(problemOf(status, requestId)),
     onRefused: (requestId, status, detail) => {

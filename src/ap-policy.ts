@@ -1,4 +1,4 @@
-import type { ApOptions } from './ap.ts'
+import type { StageOptions } from './ap-stages.ts'
 import type { ApConfig } from './config/schema.ts'
 import type { Fqdn } from './core/identity.ts'
 import { UA_HTTP_DIGEST } from './core/naf-id.ts'
@@ -8,7 +8,7 @@ import type { Naf, Route } from './passage.ts'
 import type { ChallengePolicy } from './ua/challenge.ts'
 import type { OfferedAnywhere } from './ua/verify.ts'
 
-export type ApPolicy = Pick<ApOptions, 'nafs' | 'routes' | 'appServers' | 'tolerances'>
+export type ApPolicy = Pick<StageOptions, 'nafs' | 'routes' | 'appServers' | 'tolerances'>
 
 /**
  * NAFs, routes, application servers and tolerances as the proxy uses them.

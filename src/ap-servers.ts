@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { type ApListener, apListeners, type Listening, refusedBeforeTls } from './ap-listeners.ts'
+import type { Prepared } from './ap-lane.ts'
+import { type ApListener, type ApRules, apListeners, type Listening, refusedBeforeTls } from './ap-listeners.ts'
 import { type ApPolicy, apPolicyOf } from './ap-policy.ts'
 import type { ApConfig } from './config/schema.ts'
 import type { EpochMs } from './core/bytes.ts'
+import type { Btid, Fqdn } from './core/identity.ts'
+import type { UaProtocolId } from './core/naf-id.ts'
 import type { SettingsOf } from './hss/settings.ts'
 import type { Audit } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
@@ -10,6 +13,7 @@ import type { UpstreamLoad } from './observe/metrics.ts'
 import { rateOf, sourcesBut } from './sources.ts'
 import type { State } from './state.ts'
 import { memoryRateLimiter } from './store/memory-rate-limiter.ts'
+import type { RateLimiter } from './store/store.ts'
 import type { Expiry } from './tls/expiry.ts'
 import { upstreamTlsOptions } from './tls/listener.ts'
 import { followTls, type LiveTls } from './tls/live.ts'
@@ -17,10 +21,11 @@ import { authenticator } from './ua/authenticate.ts'
 import { certificateDoor } from './ua/certificate.ts'
 import { type DemandFile, followDemands } from './ua/demand-file.ts'
 import { doorsOf } from './ua/doors.ts'
-import { type FailureGuard, failureGuard } from './ua/failures.ts'
+import { type FailureGuard, type FailureMemory, failureGuard, failureMemory } from './ua/failures.ts'
 import type { FollowedFile } from './ua/followed-file.ts'
+import { NcHabit } from './ua/nc-habit.ts'
 import { passwordDoor } from './ua/password.ts'
-import { pskDoor } from './ua/psk.ts'
+import { type PskDoor, pskDoor } from './ua/psk.ts'
 import { NO_DEMANDS } from './ua/rebootstrap.ts'
 import { type ApSubscribers, followApSubscribers } from './ua/subscriber-file.ts'
 import { isFirst } from './worker-place.ts'
@@ -39,7 +44,7 @@ export interface ApParts {
   /** Which of several processes behind the same ports this is; undefined: the only one. */
   readonly worker: number | undefined
   /** Told of each pool of connections to an application server. */
-  readonly registerUpstream: (appServer: string, load: () => UpstreamLoad) => void
+  readonly registerUpstream: (appServer: string, load: () => UpstreamLoad) => () => void
 }
 
 export interface ApServers {
@@ -48,6 +53,11 @@ export interface ApServers {
   reload(): boolean
   /** When the files of the listeners stop to be of use. */
   expiries(): readonly Expiry[]
+  /**
+   * Makes ready to go on by another configuration, as far as that can be: what needs a restart stays as it is.
+   * @throws ConfigError for a file; nothing has changed then
+   */
+  prepare(next: ApConfig): Prepared
   /** Says what expires soon. */
   sweep(): void
   /** Lets go of the files that are followed. */
@@ -56,10 +66,92 @@ export interface ApServers {
 
 /** The proxy over TLS, and by whatever other way the configuration opens: one set of doors, one set of rules. */
 export async function apServers(parts: ApParts, config: ApConfig): Promise<ApServers> {
-  const { audit, keys, log, now, state } = parts
+  const { audit, keys, log, now } = parts
+  const memory = memoryOf(config)
+  const psk = pskDoor({ keys, now })
+  let endCertificateConnections = () => {}
+  const live = liveTls(config, parts, () => endCertificateConnections())
+  // A list that is too old says nothing of who was revoked since, on a connection that is there already either.
+  const isRevoked = () => live.expiries().some(({ kind, expiresAt }) => kind === 'crl' && expiresAt <= now())
+  const made = { psk, memory, isRevoked }
+  let files = followedFiles(config, parts, undefined)
+  const rules = rulesOf(config, parts, { ...made, files })
+  const listeners = await apListeners({
+    config,
+    log,
+    audit,
+    psk,
+    live,
+    now,
+    rules,
+    registerUpstream: parts.registerUpstream,
+  })
+  endCertificateConnections = listeners.endCertificateConnections
+  return {
+    servers: listeners.servers,
+    reload: () => live.reload(),
+    expiries: () => live.expiries(),
+    prepare(next) {
+      const before = files
+      const following = followedFiles(next, parts, before)
+      const leave = () => closeUnshared(following, before)
+      try {
+        const commitNames = live.prepareNames(namesOf(next))
+        const prepared = listeners.prepare(rulesOf(next, parts, { ...made, files: following }))
+        return {
+          commit() {
+            prepared.commit()
+            commitNames()
+            files = following
+            closeUnshared(before, following)
+          },
+          discard() {
+            prepared.discard()
+            leave()
+          },
+        }
+      } catch (error) {
+        leave()
+        throw error
+      }
+    },
+    sweep: () => live.check(now()),
+    close() {
+      live.close()
+      closeUnshared(files, NO_FILES)
+    },
+  }
+}
+
+/** What outlives a change of the rules: else UEs would seem to count oddly, and those held back would be free. */
+interface Memory {
+  readonly matched: Map<Btid, UaProtocolId>
+  readonly digestHabit: NcHabit
+  readonly passwordHabit: NcHabit
+  readonly failures: FailureMemory
+  readonly fallback: RateLimiter
+}
+
+const memoryOf = ({ zn: { maxEntries } }: ApConfig): Memory => ({
+  matched: new Map(),
+  digestHabit: new NcHabit(maxEntries),
+  passwordHabit: new NcHabit(maxEntries),
+  failures: failureMemory(),
+  fallback: memoryRateLimiter({ maxKeys: MAX_REMEMBERED }),
+})
+
+interface Made {
+  readonly psk: PskDoor
+  readonly memory: Memory
+  readonly isRevoked: () => boolean
+  readonly files: FollowedFiles
+}
+
+/** All that a configuration says and that can be replaced by another while the proxy runs. */
+function rulesOf(config: ApConfig, parts: ApParts, { files, isRevoked, memory, psk }: Made): ApRules {
+  const { audit, keys, now, state } = parts
+  const { demands, subscribers } = files
   const policy = policyWithTls(config, parts)
-  const demands = demandsOf(config, log)
-  const subscribers = subscribersOf(config, parts)
   const digest = {
     ledger: state.ledger,
     nonces: { key: state.nonceKey, lifetimeMs: config.challenge.nonceLifetimeS * 1000 },
@@ -69,9 +161,8 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     maxRemembered: config.zn.maxEntries,
     seesEveryCount: parts.worker === undefined,
   }
-  const psk = pskDoor({ keys, now })
   const doors = doorsOf({
-    digest: authenticator({ ...digest, keys }),
+    digest: authenticator({ ...digest, keys, matched: memory.matched, habit: memory.digestHabit }),
     psk,
     certificate:
       config.subscriberCertificates &&
@@ -79,41 +170,26 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
         subscribers: () => subscribers?.current(),
         settings: config.subscriberCertificates.settings,
         ...(parts.settingsOf && { settingsOf: parts.settingsOf }),
-        // A list that is too old says nothing of who was revoked since, on a connection that is there already either.
-        isRevoked: () => live.expiries().some(({ kind, expiresAt }) => kind === 'crl' && expiresAt <= now()),
+        isRevoked,
         now,
       }),
-    password: subscribers && passwordDoor({ ...digest, subscribers: subscribers.current }),
+    password: subscribers && passwordDoor({ ...digest, subscribers: subscribers.current, habit: memory.passwordHabit }),
     requireToken: config.challenge.requireToken,
   })
-  let endCertificateConnections = () => {}
-  const live = liveTls(config, parts, () => endCertificateConnections())
-  const askerOf = sourcesBut(config.limits.failures.trustedSources)
-  const common = {
-    doors,
-    askerOf,
-    failures: failuresOf(config, parts),
-    headerCount: config.limits.headerCount,
-    authIntAnswerBytes: config.limits.authIntAnswerBytes,
-    audit,
-    accessLog: state.accessLog,
-    registerUpstream: parts.registerUpstream,
-    demands: () => demands?.current() ?? NO_DEMANDS,
-    // A BSF of another host has another clock, and may tell whole seconds.
-    clockSkewMs: config.zn.adapter === 'local' ? 0 : 5_000,
-    now,
-  }
-  const listeners = await apListeners({ config, log, audit, policy, psk, live, common, askerOf })
-  endCertificateConnections = listeners.endCertificateConnections
   return {
-    servers: listeners.servers,
-    reload: () => live.reload(),
-    expiries: () => live.expiries(),
-    sweep: () => live.check(now()),
-    close() {
-      live.close()
-      demands?.close()
-      subscribers?.close()
+    policy,
+    authIntAnswerBytes: config.limits.authIntAnswerBytes,
+    common: {
+      doors,
+      askerOf: sourcesBut(config.limits.failures.trustedSources),
+      failures: failuresOf(config, parts, memory),
+      headerCount: config.limits.headerCount,
+      audit,
+      accessLog: state.accessLog,
+      demands: () => demands?.current() ?? NO_DEMANDS,
+      // A BSF of another host has another clock, and may tell whole seconds.
+      clockSkewMs: config.zn.adapter === 'local' ? 0 : 5_000,
+      now,
     },
   }
 }
@@ -121,10 +197,10 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
 /** Those held back on Ua, and those who have succeeded, of whom one process knows. */
 const MAX_REMEMBERED = 20_000
 
-function failuresOf({ limits: { failures } }: ApConfig, { now, state }: ApParts): FailureGuard {
+function failuresOf({ limits: { failures } }: ApConfig, { now, state }: ApParts, memory: Memory): FailureGuard {
   return failureGuard({
     limiter: state.limiter,
-    fallback: memoryRateLimiter({ maxKeys: MAX_REMEMBERED }),
+    fallback: memory.fallback,
     limits: {
       perSource: rateOf(failures.perSource),
       perIdentity: rateOf(failures.perIdentity),
@@ -133,8 +209,11 @@ function failuresOf({ limits: { failures } }: ApConfig, { now, state }: ApParts)
     sourceOf: sourcesBut(failures.trustedSources),
     now,
     maxRemembered: MAX_REMEMBERED,
+    memory: memory.failures,
   })
 }
+
+const namesOf = ({ nafs }: ApConfig): Fqdn[] => nafs.map(({ fqdn }) => fqdn)
 
 /** The certificates of the listeners, followed while they change. */
 function liveTls(config: ApConfig, parts: ApParts, onTrustChange: () => void): LiveTls {
@@ -144,7 +223,7 @@ function liveTls(config: ApConfig, parts: ApParts, onTrustChange: () => void): L
   return followTls(
     { certificates: [tls, ...tls.certificates], clientCaFile, crlFile },
     {
-      names: config.nafs.map(({ fqdn }) => fqdn),
+      names: namesOf(config),
       profile: tls.profile,
       sessionTimeoutS: Math.min(tls.sessionTimeoutS, longestKeyS),
       ...(parts.state.tickets && { tickets: parts.state.tickets }),
@@ -184,16 +263,48 @@ function policyWithTls(config: ApConfig, { state, log, worker }: ApParts): ApPol
   return { ...policy, appServers }
 }
 
-function demandsOf({ rebootstrapFile }: ApConfig, log: Logger): DemandFile | undefined {
-  if (rebootstrapFile === '') return undefined
-  return followDemands(rebootstrapFile, (error) => log.error({ err: error }, 'ap.rebootstrap-file-refused'))
+/** Files of the proxy that are read again whenever they change. */
+interface FollowedFiles {
+  readonly rebootstrapFile: string
+  readonly demands: DemandFile | undefined
+  readonly subscribersFile: string
+  readonly subscribers: FollowedFile<ApSubscribers> | undefined
 }
 
-function subscribersOf(
-  { subscribersFile }: ApConfig,
-  { log, worker }: ApParts,
-): FollowedFile<ApSubscribers> | undefined {
-  if (subscribersFile === '') return undefined
-  const onMistake = (error: unknown) => log.error({ err: error }, 'ap.subscribers-file-refused')
-  return followApSubscribers(subscribersFile, onMistake, { warn: warning(log, worker) })
+const NO_FILES: FollowedFiles = {
+  rebootstrapFile: '',
+  demands: undefined,
+  subscribersFile: '',
+  subscribers: undefined,
+}
+
+/** @param before  what is followed already, and is not opened again. @throws ConfigError */
+function followedFiles(config: ApConfig, { log, worker }: ApParts, before = NO_FILES): FollowedFiles {
+  const { rebootstrapFile, subscribersFile } = config
+  const demands =
+    rebootstrapFile === before.rebootstrapFile
+      ? before.demands
+      : opened(rebootstrapFile, (file) =>
+          followDemands(file, (error) => log.error({ err: error }, 'ap.rebootstrap-file-refused')),
+        )
+  try {
+    const onMistake = (error: unknown) => log.error({ err: error }, 'ap.subscribers-file-refused')
+    const subscribers =
+      subscribersFile === before.subscribersFile
+        ? before.subscribers
+        : opened(subscribersFile, (file) => followApSubscribers(file, onMistake, { warn: warning(log, worker) }))
+    return { rebootstrapFile, demands, subscribersFile, subscribers }
+  } catch (error) {
+    if (demands !== before.demands) demands?.close()
+    throw error
+  }
+}
+
+const opened = <File>(file: string, open: (file: string) => File): File | undefined =>
+  file === '' ? undefined : open(file)
+
+/** Lets go of those that the others do not have. */
+function closeUnshared(files: FollowedFiles, others: FollowedFiles): void {
+  if (files.demands !== others.demands) files.demands?.close()
+  if (files.subscribers !== others.subscribers) files.subscribers?.close()
 }

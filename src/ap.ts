@@ -1,23 +1,26 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type OwnAnswer, SERVER_TOKENS, type StageOptions, stagesOf } from './ap-stages.ts'
+import type { Held, Lane } from './ap-lane.ts'
+import { type OwnAnswer, SERVER_TOKENS } from './ap-stages.ts'
 import { headerValues } from './core/headers.ts'
 import { GbaError } from './errors.ts'
-import type { UpstreamLoad } from './observe/metrics.ts'
 import type { ApRequest, Connection, Passage } from './passage.ts'
 import ut from './ut/plugin.ts'
-import { upstreams } from './ut/upstream.ts'
+import { type CheckedHeaders, FORWARDING, type Forwarding, type upstreams } from './ut/upstream.ts'
 
-export interface ApOptions extends StageOptions {
+/** The general road's way to one application server. */
+export type GeneralWay = ReturnType<typeof upstreams>
+
+export interface ApOptions {
+  readonly lane: Lane<GeneralWay>
   /** What is known of the connection that a request came on. @throws GbaError UA_FRONT_SILENT */
   readonly connectionOf: (request: FastifyRequest) => Connection
-  readonly authIntAnswerBytes: number
-  /** Told of each pool of connections to an application server. */
-  readonly registerUpstream?: (appServer: string, load: () => UpstreamLoad) => void
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
     passage: Passage
+    /** The rules that this request goes by. */
+    held: Held<GeneralWay>
   }
 }
 
@@ -27,11 +30,11 @@ declare module 'fastify' {
  * @see 3GPP TS 24.109 clause 7 (Rel-17)
  */
 export default async function ap(scope: FastifyInstance, options: ApOptions) {
-  const stages = stagesOf(options)
-  const ways = upstreams(options.appServers)
-  for (const [appServer, load] of ways.loads()) options.registerUpstream?.(appServer, load)
+  const { lane } = options
+  const ways = new WeakMap<Forwarding, GeneralWay>()
 
   scope.decorateRequest('passage')
+  scope.decorateRequest('held')
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   scope.setErrorHandler(refuse)
@@ -42,6 +45,11 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
   scope.addHook('onRequest', async (request, reply) => {
     const passage: Passage = { request: readRequest(request) }
     request.passage = passage
+    const held = lane.hold()
+    request.held = held
+    // Answered or not: that event comes once, whatever has become of the request.
+    reply.raw.once('close', held.release)
+    const { stages } = held.rules
     reply.header('server', SERVER_TOKENS)
     const connection = options.connectionOf(request)
     // The whole server is meant, of which there is nothing to tell: clients send it to upgrade a connection.
@@ -54,24 +62,41 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
 
   scope.addHook('preHandler', async (request, reply) => {
     const body = Buffer.isBuffer(request.body) ? request.body : undefined
-    const answer = await stages.prepare(request.passage, body)
+    const answer = await request.held.rules.stages.prepare(request.passage, body)
     if (answer) return send(reply, answer, answer.status === 200 ? answer.body : undefined)
   })
 
   await scope.register(ut, {
-    upstreams: ways,
-    forwardingOf: ({ passage: { forwarding } }) => {
+    upstreams: {
+      request(sent: { readonly headers?: unknown }, answer: Parameters<GeneralWay['request']>[1]) {
+        const forwarding = (sent.headers as Partial<CheckedHeaders> | undefined)?.[FORWARDING]
+        const way = forwarding && ways.get(forwarding)
+        if (!way) throw new TypeError('forwarding without a grant')
+        way.request(sent, answer)
+      },
+      destroy,
+      close: destroy,
+    },
+    forwardingOf: ({ held, passage: { forwarding } }) => {
       if (!forwarding) throw new TypeError('a request that nobody permitted')
+      ways.set(forwarding, held.wayTo(forwarding.grant.appServer))
       return forwarding
     },
     authenticationInfo: ({ passage }, body) => passage.authenticated?.authenticationInfo(body),
     coversBody: ({ passage }) => passage.authenticated?.coversBody ?? false,
-    authIntAnswerBytes: options.authIntAnswerBytes,
+    authIntAnswerBytes: ({ held }) => held.rules.authIntAnswerBytes,
   })
-  scope.addHook('onClose', () => ways.destroy())
+  scope.addHook('onClose', destroy)
+
+  async function destroy() {
+    lane.destroy()
+    return []
+  }
 
   async function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply) {
-    const answer = await stages.refuse(error, request.passage ?? { request: readRequest(request) })
+    const held = request.held ?? lane.hold()
+    held.release()
+    const answer = await held.rules.stages.refuse(error, request.passage ?? { request: readRequest(request) })
     // What an application server said of its answer is not true of this one.
     for (const name of Object.keys(reply.getHeaders())) if (!OURS.has(name)) reply.removeHeader(name)
     return send(reply, answer, answer.body)

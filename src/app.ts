@@ -9,12 +9,13 @@ import type { ApListener, Listening } from './ap-listeners.ts'
 import { nonEmpty } from './ap-policy.ts'
 import { type ApServers, apServers } from './ap-servers.ts'
 import { createAs } from './as/server.ts'
-import type { ApConfig, BsfConfig, Config, HssConfig, ZnServerConfig } from './config/schema.ts'
+import { changesBetween, keysOf, needingRestart, RestartNeeded } from './config/changes.ts'
+import type { ApConfig, BsfConfig, Config, HssConfig, UbConfig, ZnServerConfig } from './config/schema.ts'
 import type { EpochMs } from './core/bytes.ts'
+import type { Impi } from './core/identity.ts'
 import { auc } from './hss/auc.ts'
-import { settingsFrom } from './hss/settings.ts'
-import type { Subscribers } from './hss/subscribers.ts'
-import { readSubscribers } from './hss/subscribers-file.ts'
+import { type SettingsOf, settingsFrom } from './hss/settings.ts'
+import { readSubscribers, type SubscribersFile } from './hss/subscribers-file.ts'
 import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observe/audit.ts'
 import { type AuditFile, openAuditFile } from './observe/audit-file.ts'
 import { expose, type MetricReport } from './observe/exposition.ts'
@@ -48,6 +49,12 @@ export interface App {
   reopenLogs(): void
   /** Reads certificates, keys and what belongs to them now. @returns whether what they say is in use */
   reload(): boolean
+  /**
+   * Goes on by another configuration, all of it or none; requests under way end by the one that they began with.
+   * @returns the keys that changed
+   * @throws RestartNeeded for keys that are no matter of a reload, ConfigError for a file; nothing has changed then
+   */
+  change(next: Config): readonly string[]
   /** From the moment it was asked to close: whoever balances load is to look elsewhere. */
   isDraining(): boolean
   /** Finishes what is in flight, within ten seconds. */
@@ -79,9 +86,20 @@ interface Parts {
   readonly avSource: AvSource | undefined
   readonly worker: number | undefined
   readonly registerUpstream: Watch['registerUpstream']
+  /** What holds now; it is replaced as a whole. */
+  readonly current: Current
   /** How long the AS has to stop, which does so after those whom it serves. */
   readonly asGraceMs: () => number
 }
+
+/** What a change of the configuration replaces, outside the proxy. */
+interface Current {
+  config: Config
+  subscribers: SubscribersFile | undefined
+}
+
+/** Its contents may change while its name stays. */
+const SUBSCRIBERS_KEY = 'hss.subscribersFile'
 
 const EXPIRY_SWEEP_MS = 60_000
 const LEAST_GRACE_MS = 500
@@ -100,7 +118,10 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     logger.warn({ setting: 'log.identities' }, 'log.identities-in-clear')
   const named = config.log.identities === 'hashed' ? pseudonymiser(state.pseudonymKey, 'hashed') : undefined
   const auditFile = auditFileOf(config, logger, worker)
-  const written = auditor(auditFile?.write ?? auditLog(logger), named, config.log.auditEveryNth)
+  // The decisions among the rest of the log.
+  const bare = withoutRedaction(logger)
+  const write: AuditFile['write'] = auditFile?.write ?? ((event, fields) => bare.info(fields, event))
+  const written = auditor(write, named, config.log.auditEveryNth)
   const audit: Audit = {
     count: written.count,
     toleranceCount: written.toleranceCount,
@@ -124,7 +145,19 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     isWorker: place !== undefined,
   })
   const { registerUpstream } = watch
-  const parts: Parts = { config, state, log: logger, audit, now, avSource, worker, registerUpstream, asGraceMs }
+  const current: Current = { config, subscribers: undefined }
+  const parts: Parts = {
+    config,
+    state,
+    log: logger,
+    audit,
+    now,
+    avSource,
+    worker,
+    registerUpstream,
+    asGraceMs,
+    current,
+  }
   const servers: Listening<Listener>[] = []
   let proxy: ApServers | undefined
   let keys: KeyCache | undefined
@@ -145,15 +178,14 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   try {
     keys = keySourceOf(parts)
     await state.ready
-    const subscribers =
-      config.hss && (await readSubscribers(config.hss.subscribersFile, warning(logger, worker, 'hss.warning')))
+    current.subscribers = config.hss && subscribersOf(parts, config.hss)
     if (config.bsf) {
-      servers.push(['ub', await ubServer(parts, config.bsf, subscribers), config.bsf.ub])
+      servers.push(['ub', await ubServer(parts, config.bsf), config.bsf.ub])
       if (config.bsf.zn) servers.push(['zn', await znServer(parts, config.bsf.zn), config.bsf.zn])
     }
     if (config.as) servers.push(['as', asServer(parts, config.as), config.as])
     if (config.ap && keys) {
-      const settingsOf = subscribers && settingsFrom(subscribers)
+      const settingsOf = current.subscribers && settingsIn(current)
       const longestKeyS = config.bsf?.keyLifetimeS ?? Number.POSITIVE_INFINITY
       proxy = await apServers({ ...parts, keys, settingsOf, longestKeyS }, config.ap)
       servers.push(...proxy.servers)
@@ -205,6 +237,19 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     readiness: watch.readiness,
     reopenLogs: () => auditFile?.reopen(),
     reload: () => proxy?.reload() ?? true,
+    change(next) {
+      const changes = changesBetween(current.config, next)
+      if (needingRestart(changes).length > 0) throw new RestartNeeded(changes)
+      const keys = keysOf(changes)
+      // All that may fail comes first, and nothing else happens between it and the change.
+      const subscribers = next.hss && subscribersOf(parts, next.hss)
+      const prepared = next.ap && proxy?.prepare(next.ap)
+      prepared?.commit()
+      const hasOthers = subscribers?.digest !== current.subscribers?.digest
+      Object.assign(current, { config: next, subscribers: hasOthers ? subscribers : current.subscribers })
+      if (keys.includes('log.level')) for (const each of [logger, bare]) each.level = next.log.level
+      return hasOthers && !keys.includes(SUBSCRIBERS_KEY) ? [...keys, SUBSCRIBERS_KEY] : keys
+    },
     isDraining,
     close: async () => {
       clearInterval(sweep)
@@ -216,12 +261,6 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
 function auditFileOf({ log: { auditFile: path } }: Config, log: Logger, worker?: number): AuditFile | undefined {
   if (path === '') return undefined
   return openAuditFile({ path, worker, onFailure: (error) => log.error({ err: error }, 'audit.failed') })
-}
-
-/** The decisions among the rest of the log. */
-function auditLog(log: Logger): AuditFile['write'] {
-  const bare = withoutRedaction(log)
-  return (event, fields) => bare.info(fields, event)
 }
 
 /** What the admin listener of a process without workers tells. */
@@ -240,12 +279,12 @@ function renewTickets({ tickets }: State, now: EpochMs, log: Logger): void {
   }
 }
 
-async function ubServer(
-  { config, state, log, audit, now, avSource }: Parts,
-  bsf: BsfConfig,
-  subscribers: Subscribers | undefined,
-): Promise<FastifyInstance> {
-  const drawn = bsf.ub.limits
+async function ubServer(parts: Parts, bsf: BsfConfig): Promise<FastifyInstance> {
+  const { config, current, state, log, audit, now, avSource } = parts
+  const drawing = madeOf(
+    () => current.config.bsf?.ub.limits ?? bsf.ub.limits,
+    (drawn) => drawingOf(drawn, parts),
+  )
   const limits = { ...SMALL_LIMITS, ...bsf.ub }
   const server = createServer({ log, limits, onRefused: unborn(audit, 'ub.refused') })
   await server.register(ub, {
@@ -253,19 +292,14 @@ async function ubServer(
     keyLifetimeS: bsf.keyLifetimeS,
     challengeLifetimeS: bsf.challengeLifetimeS,
     tmpi: bsf.tmpi,
-    avSource: avSource ?? avSourceOf(config.hss, subscribers, state),
+    avSource: avSource ?? avSourceOf(config.hss, current, state),
     challenges: state.challenges,
     bootstraps: state.bootstraps,
-    limiter: ubLimiter({
-      limiter: state.limiter,
-      limits: {
-        perSource: rateOf(drawn.perSource),
-        perImpi: rateOf(drawn.perImpi),
-        wrongResponseCost: drawn.wrongResponseCost,
-      },
-      now,
-    }),
-    sourceOf: sourcesBut(drawn.trustedSources),
+    limiter: {
+      admit: (caller) => drawing().limiter.admit(caller),
+      failed: (caller) => drawing().limiter.failed(caller),
+    },
+    sourceOf: (address) => drawing().sourceOf(address),
     audit,
     now,
     randomBytes,
@@ -273,16 +307,65 @@ async function ubServer(
   return server
 }
 
-function avSourceOf(hss: HssConfig | undefined, subscribers: Subscribers | undefined, { sqns }: State): AvSource {
-  if (!hss || !subscribers) throw new TypeError('a local Zh without an HSS')
+type Drawn = UbConfig['limits']
+
+/** How much may be drawn on Ub, and who is counted as what. What was counted so far is in the store. */
+function drawingOf(drawn: Drawn, { state, now }: Parts) {
+  const limits = {
+    perSource: rateOf(drawn.perSource),
+    perImpi: rateOf(drawn.perImpi),
+    wrongResponseCost: drawn.wrongResponseCost,
+  }
+  return {
+    limiter: ubLimiter({ limiter: state.limiter, limits, now }),
+    sourceOf: sourcesBut(drawn.trustedSources),
+  }
+}
+
+/** What is made of a value, made anew when that is another one. */
+function madeOf<Value, Made>(value: () => Value, make: (value: Value) => Made): () => Made {
+  let of = value()
+  let made = make(of)
+  return () => {
+    if (of !== value()) {
+      of = value()
+      made = make(of)
+    }
+    return made
+  }
+}
+
+/** @throws ConfigError */
+const subscribersOf = ({ log, worker }: Parts, { subscribersFile }: HssConfig): SubscribersFile =>
+  readSubscribers(subscribersFile, warning(log, worker, 'hss.warning'))
+
+function avSourceOf(hss: HssConfig | undefined, current: Current, { sqns }: State): AvSource {
+  if (!hss) throw new TypeError('a local Zh without an HSS')
+  const subscribers = { get: (impi: Impi) => current.subscribers?.subscribers.get(impi) }
   return auc({ subscribers, sqnStore: sqns, randomBytes, ind: hss.ind })
 }
 
-async function znServer({ state, log, audit, now, worker }: Parts, config: ZnServerConfig): Promise<FastifyInstance> {
+function settingsIn(current: Current): SettingsOf {
+  const settings = madeOf(
+    () => current.subscribers,
+    (file) => settingsFrom(file?.subscribers ?? new Map()),
+  )
+  return (identity, gsids) => settings()(identity, gsids)
+}
+
+async function znServer(
+  { current, state, log, audit, now, worker }: Parts,
+  config: ZnServerConfig,
+): Promise<FastifyInstance> {
   const limits = { ...SMALL_LIMITS, ...config }
   const tls = mutualTlsOptions(config.tls, warning(log, worker))
   const server = createServer({ log, limits, tls, onRefused: unborn(audit, 'zn.refused') })
-  await server.register(zn, { nafs: config.nafs, bootstraps: state.bootstraps, audit, now })
+  await server.register(zn, {
+    nafs: () => current.config.bsf?.zn?.nafs ?? [],
+    bootstraps: state.bootstraps,
+    audit,
+    now,
+  })
   return server
 }
 
@@ -292,7 +375,7 @@ function asServer({ state, log, asGraceMs }: Parts, as: NonNullable<Config['as']
   return server
 }
 
-function keySourceOf({ config, state, log, audit, now, worker }: Parts): KeyCache | undefined {
+function keySourceOf({ config, current, state, log, audit, now, worker }: Parts): KeyCache | undefined {
   const { ap: config_, bsf } = config
   if (!config_) return undefined
   const { zn: client } = config_
@@ -305,7 +388,11 @@ function keySourceOf({ config, state, log, audit, now, worker }: Parts): KeyCach
           assumedLifetimeS: client.ussMaxAgeS,
           now,
         })
-      : localKeySource(state.bootstraps, ourOwnNaf(config_), now)
+      : localKeySource(
+          state.bootstraps,
+          madeOf(() => current.config.ap ?? config_, ourOwnNaf),
+          now,
+        )
   if (client.adapter === 'local' && !bsf) throw new TypeError('a local Zn without a BSF')
   return cachedKeySource(source, {
     now,

@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto'
 import { access, constants } from 'node:fs/promises'
+import { type ConfigChange, changesBetween, keysOf, needingRestart } from '../config/changes.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { loadConfig } from '../config/load.ts'
 import { type ApConfig, type Config, ROLES } from '../config/schema.ts'
@@ -14,19 +15,26 @@ import { needed, parseOptions } from './options.ts'
 const DAY_MS = 86_400_000
 const EXPIRY_NOTICE_DAYS = 14
 
-const OPTIONS = { config: { type: 'string', short: 'c', takes: 'file' } } as const satisfies OptionTable
+const OPTIONS = {
+  config: { type: 'string', short: 'c', takes: 'file' },
+  against: { type: 'string', takes: 'file' },
+} as const satisfies OptionTable
 
 export const command: Command = {
   name: 'check',
   summary: 'say whether a configuration would start, without starting it',
-  usage: `usage: gba-proxy check --config FILE
+  usage: `usage: gba-proxy check --config FILE [--against RUNNING]
 
 Reads the configuration as 'gba-proxy serve' does, with the same verdict, and the files it names:
 they have to be there, and certificates have to fit their keys and be in date.
 
-  -c, --config FILE   the configuration (YAML)
+  -c, --config FILE    the configuration (YAML)
+      --against RUNNING
+                       the configuration that a process runs with: says which keys differ, and whether that process
+                       would take them over at a reload or needs a restart for them
 
-Exit code: 0 it would start, 2 it would not; standard error says why, as FILE:LINE: KEY: REASON.
+Exit code: 0 it would start, and be taken over; 1 it would start, and needs a restart for what is different;
+2 it would not start: standard error says why, as FILE:LINE: KEY: REASON.
 
 Environment: as for 'gba-proxy serve'.
 
@@ -35,6 +43,8 @@ Examples:
       before every restart
   gba-proxy check -c new.yaml && mv new.yaml gba-proxy.yaml
       puts a configuration in place only if it would start
+  gba-proxy check -c new.yaml --against gba-proxy.yaml && mv new.yaml gba-proxy.yaml
+      only if the running process takes it over without a restart
 `,
   options: OPTIONS,
   async run(args, { stdout, stderr, env }) {
@@ -44,8 +54,19 @@ Examples:
     const warn: Warn = (about, detail) => stderr.write(`warning: ${about}: ${detail}\n`)
     await checkFiles(config, Date.now(), warn)
     stdout.write(`${file}: good; roles: ${ROLES.filter((role) => config[role]).join(', ')}\n`)
-    return 0
+    if (values.against === undefined) return 0
+    const changes = changesBetween(await loadConfig(values.against, env), config)
+    stdout.write(`${file} after ${values.against}: ${comparison(changes)}\n`)
+    return needingRestart(changes).length > 0 ? 1 : 0
   },
+}
+
+function comparison(changes: readonly ConfigChange[]): string {
+  if (changes.length === 0) return 'the same'
+  const restart = keysOf(needingRestart(changes))
+  const live = keysOf(changes).filter((key) => !restart.includes(key))
+  if (restart.length === 0) return `a reload takes over ${live.join(', ')}`
+  return `a restart is needed for ${restart.join(', ')}${live.length > 0 ? `; not for ${live.join(', ')}` : ''}`
 }
 
 /**
@@ -60,7 +81,7 @@ export async function checkFiles(config: Config, now: number, warn: Warn): Promi
   }
   if (hss) {
     await checkReadable(hss.subscribersFile, 'hss.subscribersFile')
-    await readSubscribers(hss.subscribersFile, warn)
+    readSubscribers(hss.subscribersFile, warn)
   }
   if (ap) {
     checkListener(ap, now, warn)

@@ -28,7 +28,7 @@ export async function startUnprivileged(
   config: Config,
   file: string,
   stderr: Output,
-  parts: Pick<AppParts, 'place' | 'wantsAdmin'> = {},
+  parts: Pick<AppParts, 'log' | 'place' | 'wantsAdmin'> = {},
 ): Promise<App | undefined> {
   const privileges = lendRoot(config, file)
   const app = await explainStart(

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { App } from '../app.ts'
 import type { Logger } from '../observe/log.ts'
 import { FIRST_WORKER, type WorkerPlace } from '../worker-place.ts'
-import { type Order, portsOf, type Told, type Up } from './worker.ts'
+import { oneByOne, watchFiles } from './reload.ts'
+import { type Changed, type Order, portsOf, type Told, type Up } from './worker.ts'
 import type { WorkerReports } from './worker-reports.ts'
 
 export interface SupervisorOptions {
@@ -15,6 +16,14 @@ export interface SupervisorOptions {
   readonly log: Logger
   /** Told of who serves. */
   readonly reports: Pick<WorkerReports, 'add' | 'remove'>
+  /** Files whose change is a reason to read the configuration again. */
+  readonly followed: () => readonly string[]
+  /** Version of the first of them that `yamlText` is. */
+  readonly since: string
+  /** The configuration as it is now; undefined: it cannot be taken over, and the log says why. */
+  readonly reread: () => Promise<string | undefined>
+  /** Told of the text by which all workers go on. */
+  readonly onTaken: (yamlText: string) => void
   /** Aborted: stop. */
   readonly signal: AbortSignal
   /** Told once, when all listen. */
@@ -28,21 +37,47 @@ export interface SupervisorOptions {
  * @returns exit code: that of a worker which could not start at first, else 0
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
-  const { count, yamlText, worker, log, reports, signal, onUp } = options
+  const { count, worker, log, reports, signal, onUp } = options
   const running = new Set<Worker>()
+  /** Those of them that have a place. */
+  const placed = new Set<Worker>()
+  let { yamlText } = options
   let spare: Worker | undefined
   const tellAll = (order: Order) => {
     for (const { child } of running) tell(child, order)
   }
   const stop = () => tellAll({ do: 'stop' })
-  const hangUp = () => tellAll({ do: 'hang-up' })
+  const inTurn = oneByOne()
+  const change = () => void inTurn(changeAll)
+  const hangUp = () => {
+    tellAll({ do: 'hang-up' })
+    change()
+  }
   signal.addEventListener('abort', stop)
   process.on('SIGHUP', hangUp)
+  const unwatch = watchFiles(options.followed, change, options.since)
+
+  /** All go over to the configuration as it is now, or none does: one that cannot takes the others back. */
+  async function changeAll(): Promise<void> {
+    const text = await options.reread()
+    if (text === undefined || signal.aborted) return
+    const before = yamlText
+    // Whoever takes the place of one that ends meanwhile begins with the new one.
+    yamlText = text
+    const verdicts = await Promise.all([...placed].map((each) => each.change(text)))
+    if (!verdicts.includes('unchanged')) return options.onTaken(text)
+    yamlText = before
+    log.error({}, 'config.taken-back')
+    await Promise.all([...placed].map((each) => each.change(before)))
+  }
 
   function load(): Worker {
     const loading = watched(fork(worker.module, [...worker.args]))
     running.add(loading)
-    void loading.ended.then(() => running.delete(loading))
+    void loading.ended.then(() => {
+      running.delete(loading)
+      placed.delete(loading)
+    })
     // asked to stop before it existed
     if (signal.aborted) tell(loading.child, { do: 'stop' })
     return loading
@@ -51,6 +86,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   function begin(place: WorkerPlace): Worker {
     const begun = (hasSpare() && spare) || load()
     spare = undefined
+    placed.add(begun)
     tell(begun.child, { do: 'start', place, yamlText })
     return begun
   }
@@ -94,6 +130,7 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
     ])
     return 0
   } finally {
+    unwatch()
     stop()
     const insist = setTimeout(() => {
       for (const { child } of running) child.kill('SIGKILL')
@@ -124,6 +161,8 @@ interface Worker {
   readonly child: ChildProcess
   /** Where it listens; undefined: it ended before. */
   readonly up: Promise<App['addresses'] | undefined>
+  /** Tells it to go over to another configuration. @returns undefined: it ended instead */
+  change(yamlText: string): Promise<Changed['is'] | undefined>
   readonly ended: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
 }
 
@@ -134,10 +173,21 @@ function watched(child: ChildProcess): Worker {
     child.once('error', () => child.pid === undefined && resolve({ code: 1, signal: null }))
   })
   const up: Worker['up'] = new Promise((resolve) => {
-    child.on('message', (message: Up | Told) => message.is === 'up' && resolve(message.addresses))
+    child.on('message', (message: Up | Told | Changed) => message.is === 'up' && resolve(message.addresses))
     void ended.then(() => resolve(undefined))
   })
-  return { child, up, ended }
+  const change: Worker['change'] = (yamlText) =>
+    new Promise((resolve) => {
+      const hear = (message: Up | Told | Changed) => {
+        if (message.is !== 'changed' && message.is !== 'unchanged') return
+        child.off('message', hear)
+        resolve(message.is)
+      }
+      child.on('message', hear)
+      void ended.then(() => resolve(undefined))
+      tell(child, { do: 'change', yamlText })
+    })
+  return { child, up, ended, change }
 }
 
 /** One that is gone needs no telling. */

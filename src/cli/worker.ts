@@ -2,12 +2,20 @@ import type { Readiness } from '../admin/health.ts'
 import type { App, Listener } from '../app.ts'
 import type { Config } from '../config/schema.ts'
 import type { MetricReport } from '../observe/exposition.ts'
+import { createLog, type Logger } from '../observe/log.ts'
 import type { WorkerPlace } from '../worker-place.ts'
 import type { Io } from './command.ts'
+import { oneByOne, takeOver } from './reload.ts'
 import { startUnprivileged } from './start.ts'
 
 /** What a supervisor tells its workers. */
-export type Order = Start | Ask | { readonly do: 'hang-up' | 'stop' }
+export type Order = Start | Change | Ask | { readonly do: 'hang-up' | 'stop' }
+
+/** Go over to another configuration. */
+export interface Change {
+  readonly do: 'change'
+  readonly yamlText: string
+}
 
 /** What its supervisor wants to know. */
 export interface Ask {
@@ -27,6 +35,11 @@ export interface Start {
 export interface Up {
   readonly is: 'up'
   readonly addresses: App['addresses']
+}
+
+/** What became of an order to change. */
+export interface Changed {
+  readonly is: 'changed' | 'unchanged'
 }
 
 /** The answer, by the id of the question; what was counted comes once more, unasked, when all is done. */
@@ -52,15 +65,24 @@ export async function work(
   const stop = () => stopping.abort()
   const ordered = Promise.withResolvers<Start | undefined>()
   let app: App | undefined
+  const started = Promise.withResolvers<Logger>()
+  const inTurn = oneByOne()
   const hangUp = () => {
     app?.reopenLogs()
     app?.reload()
   }
+  const change = ({ yamlText }: Change) =>
+    void inTurn(async () => {
+      const log = await started.promise
+      const isTaken = await takeOver(file, log, () => app?.change(parse(yamlText)) ?? [])
+      await tell({ is: isTaken ? 'changed' : 'unchanged' })
+    })
   const obey = (order: Order) => {
     if (order.do === 'start') ordered.resolve(order)
     else if (order.do === 'tell')
       answer(order).catch(() => {}) // it then counts as silent
     else if (order.do === 'hang-up') hangUp()
+    else if (order.do === 'change') change(order)
     else stop()
   }
   const answer = async ({ about, id }: Ask) => {
@@ -74,8 +96,12 @@ export async function work(
   try {
     const order = await ordered.promise
     if (!order) return 0
-    app = await startUnprivileged(parse(order.yamlText), file, stderr, { place: order.place })
+    const config = parse(order.yamlText)
+    const { level, identities } = config.log
+    const log = createLog({ level, identities, worker: order.place.number })
+    app = await startUnprivileged(config, file, stderr, { place: order.place, log })
     if (!app) return 1
+    started.resolve(log)
     await tell({ is: 'up', addresses: app.addresses })
     if (!stopping.signal.aborted) {
       await new Promise((resolve) => stopping.signal.addEventListener('abort', resolve, { once: true }))
@@ -92,7 +118,7 @@ export async function work(
 }
 
 /** A supervisor that is gone needs no telling. */
-function tell(message: Up | Told): Promise<void> {
+function tell(message: Up | Told | Changed): Promise<void> {
   return new Promise((sent) => {
     if (process.send && process.connected) process.send(message, undefined, {}, () => sent())
     else sent()

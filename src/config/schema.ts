@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { adminSchema } from './schema/admin.ts'
 import { apSchema } from './schema/ap.ts'
 import { bsfSchema, hssSchema } from './schema/bsf.ts'
-import { given, integer, integerOr, listen, OCTETS, oneOf, section, textOr } from './schema/keys.ts'
+import { given, integer, integerOr, listen, live, OCTETS, oneOf, restart, section, textOr } from './schema/keys.ts'
 import { processSchema } from './schema/process.ts'
 import { storeSchema } from './schema/store.ts'
 
@@ -14,46 +14,52 @@ export const configSchema = given(
   'Configuration',
   'What one process does; each role section that is there is a role.',
   {
-    log: section('Log', 'What is written down about what happens.', {
-      level: oneOf('Level', 'Least severity that is logged.', LOG_LEVELS, 'info'),
-      identities: oneOf(
-        'Identities',
-        'hashed: identities appear as keyed hashes; clear: as they are, for labs only.',
-        ['hashed', 'clear'],
-        'hashed',
-      ),
-      auditFile: textOr(
-        'file',
-        'Audit file',
-        'File for audit records, opened anew at SIGHUP; empty: standard output, with the log.',
-        '',
-      ),
-      auditEveryNth: integer(
-        'Audit sampling',
-        'Of the requests that are let through, one in so many is recorded; refusals always are.',
-        [1, 1_000_000],
+    log: restart(
+      section('Log', 'What is written down about what happens.', {
+        level: live(oneOf('Level', 'Least severity that is logged.', LOG_LEVELS, 'info')),
+        identities: oneOf(
+          'Identities',
+          'hashed: identities appear as keyed hashes; clear: as they are, for labs only.',
+          ['hashed', 'clear'],
+          'hashed',
+        ),
+        auditFile: textOr(
+          'file',
+          'Audit file',
+          'File for audit records, opened anew at SIGHUP; empty: standard output, with the log.',
+          '',
+        ),
+        auditEveryNth: integer(
+          'Audit sampling',
+          'Of the requests that are let through, one in so many is recorded; refusals always are.',
+          [1, 1_000_000],
+          1,
+        ),
+      }),
+    ),
+    workers: restart(
+      integerOr(
+        'auto',
+        'Workers',
+        'Processes that serve behind the same ports, one for each core with auto; limits are those of each.',
+        [1, 64],
         1,
       ),
-    }),
-    workers: integerOr(
-      'auto',
-      'Workers',
-      'Processes that serve behind the same ports, one for each core with auto; limits are those of each.',
-      [1, 64],
-      1,
     ),
-    process: processSchema,
-    admin: Type.Optional(adminSchema),
-    store: storeSchema,
+    process: restart(processSchema),
+    admin: Type.Optional(restart(adminSchema)),
+    store: restart(storeSchema),
     hss: Type.Optional(hssSchema),
     bsf: Type.Optional(bsfSchema),
     ap: Type.Optional(apSchema),
     as: Type.Optional(
-      given('AS', 'Makes this process an XCAP server for the lab.', {
-        ...listen(8085),
-        xcapRoot: textOr('path-prefix', 'XCAP root', 'Path of the XCAP root; empty: the root is /.', ''),
-        bodyBytes: integer('Body', 'Largest request body; a larger one gets 413.', OCTETS, 1_048_576),
-      }),
+      restart(
+        given('AS', 'Makes this process an XCAP server for the lab.', {
+          ...listen(8085),
+          xcapRoot: textOr('path-prefix', 'XCAP root', 'Path of the XCAP root; empty: the root is /.', ''),
+          bodyBytes: integer('Body', 'Largest request body; a larger one gets 413.', OCTETS, 1_048_576),
+        }),
+      ),
     ),
   },
 )

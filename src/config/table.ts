@@ -4,10 +4,10 @@ import type { SchemaNode } from './validate.ts'
 export const TABLE_BEGIN = '<!-- config:begin -->'
 export const TABLE_END = '<!-- config:end -->'
 
-/** The configuration as a Markdown table: key, type, default, sentence. */
+/** The configuration as a Markdown table: key, type, default, what a change of it takes, sentence. */
 export function configTable(schema: SchemaNode = configSchema): string {
   const rows = rowsOf(schema, '').map((cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`)
-  return ['| key | type | default | meaning |', '|---|---|---|---|', ...rows].join('\n')
+  return ['| key | type | default | change | meaning |', '|---|---|---|---|---|', ...rows].join('\n')
 }
 
 /**
@@ -24,13 +24,19 @@ export function updateReadme(text: string, table = configTable()): string {
   return `${text.slice(0, begin + TABLE_BEGIN.length)}\n${table}\n${text.slice(end)}`
 }
 
-type Row = readonly [key: string, type: string, byDefault: string, meaning: string]
+type Row = readonly [key: string, type: string, byDefault: string, change: string, meaning: string]
 
 function rowsOf(section: SchemaNode, prefix: string): Row[] {
   return Object.entries(section.properties ?? {}).flatMap(([name, node]) => {
     const key = prefix + name
     const isRequired = section.required?.includes(name) && node.default === undefined
-    const row: Row = [`\`${key}\``, typeOf(node), isRequired ? 'required' : defaultOf(node), node.description ?? '']
+    const row: Row = [
+      `\`${key}\``,
+      typeOf(node),
+      isRequired ? 'required' : defaultOf(node),
+      changeOf(node),
+      node.description ?? '',
+    ]
     return [row, ...rowsOf(node, `${key}.`), ...rowsOf(node.items ?? {}, `${key}[].`)]
   })
 }
@@ -43,6 +49,11 @@ function typeOf(node: SchemaNode): string {
   if (node.patternProperties) return `map to ${typeOf(Object.values(node.patternProperties)[0] ?? {})}`
   if (node.type === 'object') return 'section'
   return node.type === 'boolean' ? 'true | false' : (node.format ?? 'text')
+}
+
+/** A section that is always there changes by its keys alone. */
+function changeOf(node: SchemaNode): string {
+  return node.properties && node.default !== undefined ? '' : (node.reload ?? '')
 }
 
 function defaultOf(node: SchemaNode): string {

@@ -27,6 +27,8 @@ export interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>
   readonly patternProperties?: Readonly<Record<string, SchemaNode>>
   readonly items?: SchemaNode
+  /** What a change of it takes. */
+  readonly reload?: 'live' | 'restart'
 }
 
 /**
@@ -61,7 +63,7 @@ let compiledOnce: ValidateFunction | undefined
 
 function compiled(): ValidateFunction {
   if (compiledOnce) return compiledOnce
-  const ajv = new Ajv({ strict: true, useDefaults: true, allErrors: true, verbose: true })
+  const ajv = new Ajv({ strict: true, useDefaults: true, allErrors: true, verbose: true, keywords: ['reload'] })
   for (const [name, format] of Object.entries(FORMATS)) {
     ajv.addFormat(name, (text: string) => text === '' || format.read(text, '/') !== undefined)
   }

@@ -8,7 +8,7 @@ import type { AvSource, Resync } from '../zh/port.ts'
 import type { Subscribers } from './subscribers.ts'
 
 export interface AucOptions {
-  readonly subscribers: Subscribers
+  readonly subscribers: Pick<Subscribers, 'get'>
   readonly sqnStore: SqnStore
   /** The source of RAND. */
   readonly randomBytes: (size: number) => Uint8Array

@@ -17,28 +17,36 @@ export interface Metrics {
   record(event: AuditEvent, record: AuditRecord): void
   /** Counts what connects to this server. */
   followTls(listener: string, server: Server): void
-  /** Several of one name, as listeners with connections of their own make them, are added up. */
-  registerUpstream(appServer: string, load: () => UpstreamLoad): void
+  /** Several of one name, as listeners with connections of their own make them, are added up. @returns forgets it */
+  registerUpstream(appServer: string, load: () => UpstreamLoad): () => void
   /** Numbers that are somebody else's, asked for when they are wanted. */
   provide(name: MetricName, read: () => readonly Sample[]): void
   /** @throws never: what cannot be told now is left out */
   report(): Promise<MetricReport>
 }
 
+type Provided = readonly [MetricName, () => readonly Sample[]]
+
 /** Everything that is counted in this process, for whoever asks. Nothing is made of it until then. */
 export function createMetrics(): Metrics {
   const decisions = decisionTallies()
   const tls = tlsTallies()
-  const provided: (readonly [MetricName, () => readonly Sample[]])[] = []
-  const provide: Metrics['provide'] = (name, read) => void provided.push([name, read])
+  const provided = new Set<Provided>()
+  const provide: Metrics['provide'] = (name, read) => void provided.add([name, read])
   return {
     record: decisions.record,
     followTls: tls.follow,
     provide,
     registerUpstream(appServer, load) {
       const labels = { app_server: appServer }
-      provide('gba_proxy_upstream_connections', () => [{ labels, value: load().open }])
-      provide('gba_proxy_upstream_waiting_requests', () => [{ labels, value: load().waiting }])
+      const numbers: Provided[] = [
+        ['gba_proxy_upstream_connections', () => [{ labels, value: load().open }]],
+        ['gba_proxy_upstream_waiting_requests', () => [{ labels, value: load().waiting }]],
+      ]
+      for (const each of numbers) provided.add(each)
+      return () => {
+        for (const each of numbers) provided.delete(each)
+      }
     },
     async report() {
       const sources = [...decisions.samples(), ...tls.samples()]

@@ -1,6 +1,7 @@
 import { createHash, hkdfSync } from 'node:crypto'
 import type { Socket } from 'node:net'
 import tls, { type Server, type TLSSocket, type TlsOptions } from 'node:tls'
+import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from '../config/config-error.ts'
 import { versionOf } from '../config/file-version.ts'
 import type { EpochMs } from '../core/bytes.ts'
@@ -56,6 +57,12 @@ export interface LiveTls {
   attach(server: Server): void
   /** Reads the files now, whether they seem changed or not. @returns whether what they say is in use */
   reload(): boolean
+  /**
+   * Makes ready to serve these names in the place of those before.
+   * @returns does it, for new connections; sessions end where the names are others
+   * @throws ConfigError; nothing has changed then
+   */
+  prepareNames(names: readonly Fqdn[]): () => void
   expiries(): readonly Expiry[]
   /** Tells what expires soon or has expired, once a day however often it is called. */
   check(now: EpochMs): void
@@ -89,7 +96,8 @@ export function followTls(files: ListenerFiles, settings: LiveTlsSettings): Live
   let version = versions()
   const readFiles = () => withTickets(readListenerFiles(files, warn), tickets)
   let loaded: LoadedFiles = readFiles()
-  let engines = enginesOf(loaded, settings, front, trust)
+  let naming = settings
+  let engines = enginesOf(loaded, naming, front, trust)
   const reload = (): boolean => {
     version = versions()
     let changed: string[]
@@ -99,7 +107,7 @@ export function followTls(files: ListenerFiles, settings: LiveTlsSettings): Live
       changed = changedFiles(loaded, read)
       if (changed.length === 0) return true
       isOtherTrust = changed.some((file) => file === files.clientCaFile || file === files.crlFile)
-      engines = enginesOf(read, settings, front, isOtherTrust ? trust + 1 : trust)
+      engines = enginesOf(read, naming, front, isOtherTrust ? trust + 1 : trust)
       loaded = read
       if (isOtherTrust) trust += 1
     } catch (error) {
@@ -123,6 +131,15 @@ export function followTls(files: ListenerFiles, settings: LiveTlsSettings): Live
       server = to
     },
     reload,
+    prepareNames(names) {
+      if (isDeepStrictEqual(names, naming.names)) return () => {}
+      const next = { ...naming, names }
+      const made = enginesOf(loaded, next, front, trust)
+      return () => {
+        naming = next
+        engines = made
+      }
+    },
     expiries: () => loaded.expiries,
     check: (at) => notice(loaded.expiries, at),
     close: () => clearInterval(timer),

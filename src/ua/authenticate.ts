@@ -35,13 +35,14 @@ export interface AuthenticatorOptions extends SpendingOptions {
   readonly randomBytes: (length: number) => Uint8Array
   /** The B-TIDs whose identifier, and the nonces whose counting, is remembered, at most. */
   readonly maxRemembered: number
+  /** The identifiers that worked last, where that is to outlive this door; default: its own. */
+  readonly matched?: Map<Btid, UaProtocolId>
 }
 
 /** Ua with HTTP Digest: who made this request. @see 3GPP TS 24.109 clause 5.2 (Rel-17) */
 export function authenticator(options: AuthenticatorOptions) {
-  const { keys, nonces, now, randomBytes, tolerances } = options
+  const { keys, nonces, now, randomBytes, tolerances, matched = new Map<Btid, UaProtocolId>() } = options
   const spendNonce = nonceSpender(options)
-  const matched = new Map<Btid, UaProtocolId>()
 
   const mint = (nafFqdn: Fqdn) => mintNonce(nonces.key, nafFqdn, now(), randomBytes(NONCE_RANDOM_OCTETS))
 

@@ -60,7 +60,28 @@ export interface FailureGuardOptions {
   readonly now: () => EpochMs
   /** Most held back, and most that have succeeded, of which this process knows. */
   readonly maxRemembered: number
+  /** What is remembered, where that is to outlive this guard; default: its own. */
+  readonly memory?: FailureMemory
 }
+
+/** Those held back, and those who have succeeded. */
+export interface FailureMemory {
+  /** Until when, by counter. */
+  readonly held: Map<string, EpochMs>
+  /** Sources of which an identity is held back. */
+  readonly suspects: Map<string, EpochMs>
+  readonly proven: Map<string, true>
+  heldUntil: EpochMs
+  usernamesHeldUntil: EpochMs
+}
+
+export const failureMemory = (): FailureMemory => ({
+  held: new Map(),
+  suspects: new Map(),
+  proven: new Map(),
+  heldUntil: 0,
+  usernamesHeldUntil: 0,
+})
 
 /**
  * Holds back who fails too often on Ua, before any key is asked for. With 429: a 401 would make a handset bootstrap.
@@ -70,14 +91,9 @@ export interface FailureGuardOptions {
  * Reading: a store that is out of reach neither stops the good nor frees the bad: this process then counts for itself.
  */
 export function failureGuard(options: FailureGuardOptions) {
-  const { limits, sourceOf, now } = options
+  const { limits, sourceOf, now, memory = failureMemory() } = options
   const most = options.maxRemembered
-  /** Until when, by counter. */
-  const held = new Map<string, EpochMs>()
-  /** Sources of which an identity is held back. */
-  const suspects = new Map<string, EpochMs>()
-  const proven = new Map<string, true>()
-  let [heldUntil, usernamesHeldUntil] = [0, 0]
+  const { held, suspects, proven } = memory
 
   return {
     /**
@@ -87,11 +103,11 @@ export function failureGuard(options: FailureGuardOptions) {
      */
     admit(address: string, authorization: readonly string[]): void {
       const at = now()
-      if (at >= heldUntil || authorization.length === 0) return
+      if (at >= memory.heldUntil || authorization.length === 0) return
       const source = sourceOf(address)
       const isSuspect =
         source !== undefined && (isHeld(held, `ua source ${source}`, at) || isHeld(suspects, source, at))
-      if (!isSuspect && at >= usernamesHeldUntil) return
+      if (!isSuspect && at >= memory.usernamesHeldUntil) return
       const username = usernameIn(authorization)
       const waitMs = relevant(failureCounters({ code: 'UA_RESPONSE_WRONG', source, username }), address, username)
         .map(([, key]) => (held.get(key) ?? 0) - at)
@@ -146,10 +162,10 @@ export function failureGuard(options: FailureGuardOptions) {
 
   function hold(kind: keyof FailureCounters, key: string, source: string | undefined, until: EpochMs): void {
     // Nothing is held any more: what there was can go at one go.
-    if (now() >= heldUntil) for (const map of [held, suspects]) map.clear()
+    if (now() >= memory.heldUntil) for (const map of [held, suspects]) map.clear()
     remember(held, key, until, most)
-    heldUntil = Math.max(heldUntil, until)
-    if (kind === 'username') usernamesHeldUntil = Math.max(usernamesHeldUntil, until)
+    memory.heldUntil = Math.max(memory.heldUntil, until)
+    if (kind === 'username') memory.usernamesHeldUntil = Math.max(memory.usernamesHeldUntil, until)
     if (kind === 'identity' && source !== undefined) {
       remember(suspects, source, Math.max(until, suspects.get(source) ?? 0), most)
     }

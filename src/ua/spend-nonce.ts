@@ -13,6 +13,8 @@ export interface SpendingOptions {
   readonly maxRemembered: number
   /** false where other processes serve the same nonces: in what order a UE counts cannot be told, and is not judged. */
   readonly seesEveryCount?: boolean
+  /** How UEs count, where that is to outlive this door; default: its own. */
+  readonly habit?: NcHabit
 }
 
 /**
@@ -30,8 +32,8 @@ export function nonceSpender({
   now,
   maxRemembered,
   seesEveryCount = true,
+  habit = new NcHabit(maxRemembered),
 }: SpendingOptions): SpendNonce {
-  const habit = new NcHabit(maxRemembered)
   return async ({ nonce, nc, credentials, isOfferedElsewhere }) => {
     if (isOfferedElsewhere) throw new GbaError('UA_OFFERED_ELSEWHERE', 'this route has another challenge')
     if (now() >= nonce.expiresAt) throw new GbaError('UA_NONCE_AGED', 'nonce aged')

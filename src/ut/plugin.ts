@@ -6,14 +6,14 @@ import { incomingHeaders } from './headers.ts'
 import { FORWARDING, type Forwarding, faultOfConnection, type upstreams } from './upstream.ts'
 
 export interface UtOptions {
-  readonly upstreams: ReturnType<typeof upstreams>
+  readonly upstreams: Pick<ReturnType<typeof upstreams>, 'request' | 'destroy' | 'close'>
   /** What the check made of this request. @throws when there was none */
   readonly forwardingOf: (request: FastifyRequest) => Forwarding
   /** Value of Authentication-Info for an answer with this body; undefined: the answer has none. */
   readonly authenticationInfo: (request: FastifyRequest, body: Uint8Array) => string | undefined
   /** The answer's body enters Authentication-Info. */
   readonly coversBody: (request: FastifyRequest) => boolean
-  readonly authIntAnswerBytes: number
+  readonly authIntAnswerBytes: (request: FastifyRequest) => number
 }
 
 /** The road to the application servers. Nothing gets on it without a grant. @see 3GPP TS 24.109 clause 7 (Rel-17) */
@@ -66,7 +66,7 @@ export default async function ut(scope: FastifyInstance, options: UtOptions) {
       reply.send(stream)
       return
     }
-    collect(stream, options.authIntAnswerBytes).then(
+    collect(stream, options.authIntAnswerBytes(request)).then(
       (body) => {
         reply.removeHeader('transfer-encoding')
         prove(request, reply, body)

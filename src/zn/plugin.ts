@@ -14,7 +14,8 @@ export interface RemoteNaf extends NafEntry {
 }
 
 export interface ZnOptions {
-  readonly nafs: readonly RemoteNaf[]
+  /** Those of now: the configuration may change. */
+  readonly nafs: () => readonly RemoteNaf[]
   readonly bootstraps: BootstrapStore
   readonly audit: Audit
   readonly now: () => EpochMs
@@ -25,7 +26,7 @@ export default async function zn(scope: FastifyInstance, { nafs, bootstraps, aud
   scope.setErrorHandler(refuse)
   scope.setNotFoundHandler((request, reply) => answer(request, reply, 404, WRONG_URI_CAUSE))
   scope.post(NBSP_GBA_PATH, async (request, reply) => {
-    const naf = nafOf(request, nafs)
+    const naf = nafOf(request, nafs())
     const bir = parseBir(request.body)
     if (!bir) throw new GbaError('ZN_REQUEST_MALFORMED', 'not a BootstrappingInfoRequest')
     checkNaf(naf, bir)

@@ -7,14 +7,15 @@ describe('the configuration table', () => {
   const row = (key: string) => rows.filter((line) => line.startsWith(`| \`${key}\` |`))
 
   for (const [key, cells] of [
-    ['ap', ' section | absent | '],
-    ['ap.port', ' 0..65535 | `8443` | '],
-    ['ap.tls.keyFile', ' file | required | '],
-    ['ap.nafs[].fqdn', ' fqdn | required | '],
-    ['ap.routes[].gsids', ' list of 0..4294967295 | `[3, 2]` | '],
+    ['ap', ' section | absent | restart | '],
+    ['ap.port', ' 0..65535 | `8443` | restart | '],
+    ['ap.tls.keyFile', ' file | required | restart | '],
+    ['ap.nafs[].fqdn', ' fqdn | required | live | '],
+    ['ap.routes[].gsids', ' list of 0..4294967295 | `[3, 2]` | live | '],
     ['ap.routes[].ownership', ' owner \\| owner-write \\| as-decides | `owner` | '],
-    ['ap.challenge.requireToken', ' true \\| false | `false` | '],
-    ['log.auditFile', ' file | none | '],
+    ['ap.challenge.requireToken', ' true \\| false | `false` | live | '],
+    ['log', ' section |  |  | '],
+    ['log.auditFile', ' file | none | restart | '],
   ] as const) {
     test(`has one row for ${key}`, () => {
       assert.equal(row(key).length, 1)
@@ -22,8 +23,8 @@ describe('the configuration table', () => {
     })
   }
 
-  test('has four cells in every row', () => {
-    for (const line of rows) assert.equal(line.split(/(?<!\\)\|/).length, 6, line)
+  test('has five cells in every row', () => {
+    for (const line of rows) assert.equal(line.split(/(?<!\\)\|/).length, 7, line)
   })
 })
 

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type App, startApp } from '../../src/app.ts'
+import type { Config } from '../../src/config/schema.ts'
 import type { EpochMs } from '../../src/core/bytes.ts'
 import {
   freePorts,
@@ -31,6 +32,8 @@ export interface Recorded {
 export interface TestLab {
   readonly directory: string
   readonly app: App
+  /** What it was started with. */
+  readonly config: Config
   readonly ca: Buffer
   /** Decisions so far, identities in clear. */
   readonly decisions: { readonly event: AuditEvent; readonly record: AuditRecord }[]
@@ -88,6 +91,7 @@ export async function testLab(options: TestLabOptions = {}): Promise<TestLab> {
   return {
     directory,
     app,
+    config,
     ca,
     decisions,
     seen,

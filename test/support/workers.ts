@@ -24,6 +24,8 @@ const DOMAIN = 'ims.mnc001.mcc001.3gppnetwork.org'
 /** A host of several workers, each a process, with an application server of the test behind. */
 export interface WorkersSite {
   readonly directory: string
+  /** The configuration. */
+  readonly file: string
   readonly ub: RawTarget
   readonly ap: number
   /** Names of requests that reached the application server, from their X-Probe, and how often. */
@@ -100,6 +102,7 @@ export async function workersSite(options: WorkersSiteOptions): Promise<WorkersS
   }
   return {
     directory,
+    file,
     ub: { port: ports.ub },
     ap: ports.ap,
     hits,

@@ -54,7 +54,7 @@ async function serving(
   const audit = auditor((event, fields) => records.push({ event, fields }), undefined)
   const log = createLog({ level: 'error', identities: 'hashed', destination: { write() {} } })
   const server = createServer({ log, limits, ...(tls && { tls }) })
-  await server.register(zn, { nafs, audit, ...world })
+  await server.register(zn, { nafs: () => nafs, audit, ...world })
   await server.listen({ host: '127.0.0.1', port: 0, listenTextResolver: () => '' })
   const url = `${tls ? 'https' : 'http'}://127.0.0.1:${(server.server.address() as AddressInfo).port}`
   return { url, records, close: () => server.close() }
@@ -79,7 +79,7 @@ const bySan: RemoteNaf['certificate'] = { fingerprint256: '', san: AP }
 
 const local: Adapter<KeySource, KeySourceWorld> = {
   name: 'the BSF in this process',
-  open: async ({ bootstraps, naf, now }) => ({ store: localKeySource(bootstraps, naf, now), close: async () => {} }),
+  open: async ({ bootstraps, naf, now }) => ({ store: localKeySource(bootstraps, () => naf, now), close: async () => {} }),
 }
 const http: Adapter<KeySource, KeySourceWorld> = {
   name: 'HTTP with mutual TLS',

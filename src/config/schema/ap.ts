@@ -7,11 +7,13 @@ import {
   integer,
   list,
   listen,
+  live,
   MILLISECONDS,
   OCTETS,
   oneOf,
   patience,
   rate,
+  restart,
   SECONDS,
   section,
   text,
@@ -120,26 +122,33 @@ const challengeForm = (byDefault: boolean) => ({
   ),
 })
 
-const challenge = section('Challenge', 'What the AP asks of a UE on Ua.', {
-  ...challengeForm(true),
-  nonceLifetimeS: integer(
-    'Nonce lifetime',
-    'How long a nonce is good; its nonce count stops replays, not its age.',
-    SECONDS,
-    43_200,
-  ),
-  nonceKeyFile: textOr(
-    'file',
-    'Nonce key',
-    'File with the key that signs nonces, shared by all APs; empty: one of our own, kept in the store.',
-    '',
-  ),
-  requireToken: flag(
-    'Require the token',
-    'Whether a request without a 3gpp-gba token in User-Agent gets 403 instead of a challenge.',
-    false,
-  ),
-})
+const challenge = live(
+  section('Challenge', 'What the AP asks of a UE on Ua.', {
+    ...challengeForm(true),
+    // What the record of used nonces has let go of must not become good again.
+    nonceLifetimeS: restart(
+      integer(
+        'Nonce lifetime',
+        'How long a nonce is good; its nonce count stops replays, not its age.',
+        SECONDS,
+        43_200,
+      ),
+    ),
+    nonceKeyFile: restart(
+      textOr(
+        'file',
+        'Nonce key',
+        'File with the key that signs nonces, shared by all APs; empty: one of our own, kept in the store.',
+        '',
+      ),
+    ),
+    requireToken: flag(
+      'Require the token',
+      'Whether a request without a 3gpp-gba token in User-Agent gets 403 instead of a challenge.',
+      false,
+    ),
+  }),
+)
 
 const toleranceName = oneOf('Tolerance', 'Name of a tolerated deviation.', TOLERANCE_NAMES)
 const tolerance = section('Tolerance', 'Which deviations of real UEs are accepted.', {
@@ -202,11 +211,13 @@ const subscriberCertificates = given(
       'PEM file with a CRL of each of those CAs, read again when it changes; an expired one refuses all.',
       '',
     ),
-    settings: oneOf(
-      'Settings',
-      'Who the holder is, where ap.subscribersFile does not say: certificate, the URIs in its SAN; bsf: what the HSS of this process has for them; file: nobody.',
-      ['certificate', 'bsf', 'file'],
-      'certificate',
+    settings: live(
+      oneOf(
+        'Settings',
+        'Who the holder is, where ap.subscribersFile does not say: certificate, the URIs in its SAN; bsf: what the HSS of this process has for them; file: nobody.',
+        ['certificate', 'bsf', 'file'],
+        'certificate',
+      ),
     ),
   },
 )
@@ -284,7 +295,7 @@ const accessLog = section('Access log', 'Tells each user who touched, or tried t
 const limits = section('Limits', 'What one client may take.', {
   bodyBytes: integer('Body', 'Largest request body; a larger one gets 413.', OCTETS, 1_048_576),
   headerBytes: integer('Header size', 'Largest request header; a larger one gets 431.', [1024, 1_048_576], 16_384),
-  headerCount: integer('Header count', 'Most header fields in a request; more get 431.', [8, 1000], 100),
+  headerCount: live(integer('Header count', 'Most header fields in a request; more get 431.', [8, 1000], 100)),
   ...patience(10_000, 30_000),
   keepAliveTimeoutMs: integer(
     'Idle timeout',
@@ -292,11 +303,13 @@ const limits = section('Limits', 'What one client may take.', {
     MILLISECONDS,
     65_000,
   ),
-  authIntAnswerBytes: integer(
-    'Answer under auth-int',
-    'Largest answer that can be covered by auth-int; a larger one gets 502.',
-    OCTETS,
-    1_048_576,
+  authIntAnswerBytes: live(
+    integer(
+      'Answer under auth-int',
+      'Largest answer that can be covered by auth-int; a larger one gets 502.',
+      OCTETS,
+      1_048_576,
+    ),
   ),
   connections: integer(
     'Connections',
@@ -304,17 +317,19 @@ const limits = section('Limits', 'What one client may take.', {
     [1, 1_000_000],
     10_000,
   ),
-  failures: section('Failures', 'How often wrong responses and unknown B-TIDs are answered; beyond that it is 429.', {
-    perIdentity: rate('Per identity', 'For one B-TID or username, from one source.', { burst: 10, perMinute: 10 }),
-    perUsername: rate('Per username', 'For one username with a password, from all sources.', {
-      burst: 50,
-      perMinute: 10,
+  failures: live(
+    section('Failures', 'How often wrong responses and unknown B-TIDs are answered; beyond that it is 429.', {
+      perIdentity: rate('Per identity', 'For one B-TID or username, from one source.', { burst: 10, perMinute: 10 }),
+      perUsername: rate('Per username', 'For one username with a password, from all sources.', {
+        burst: 50,
+        perMinute: 10,
+      }),
+      perSource: rate('Per source', 'For one IPv4 address or IPv6 /64.', { burst: 300, perMinute: 300 }),
+      trustedSources: trustedSources(
+        'Addresses and networks behind which many UEs are (fronts, NATs): not counted by source.',
+      ),
     }),
-    perSource: rate('Per source', 'For one IPv4 address or IPv6 /64.', { burst: 300, perMinute: 300 }),
-    trustedSources: trustedSources(
-      'Addresses and networks behind which many UEs are (fronts, NATs): not counted by source.',
-    ),
-  }),
+  ),
 })
 
 const appServer = given('Application server', 'One server behind the AP.', {
@@ -481,18 +496,18 @@ const route = given('Route', 'Which requests go to which application server, and
   ),
 })
 
-export const apSchema = given(
-  'AP',
-  'Makes this process an authentication proxy, a NAF in front of application servers.',
-  {
+export const apSchema = restart(
+  given('AP', 'Makes this process an authentication proxy, a NAF in front of application servers.', {
     ...listen(8443),
     tls,
     subscriberCertificates: Type.Optional(subscriberCertificates),
-    subscribersFile: textOr(
-      'file',
-      'Subscribers',
-      'YAML file with subscribers who come by certificate or password, read again when it changes; empty: none.',
-      '',
+    subscribersFile: live(
+      textOr(
+        'file',
+        'Subscribers',
+        'YAML file with subscribers who come by certificate or password, read again when it changes; empty: none.',
+        '',
+      ),
     ),
     httpFront: oneOf(
       'HTTP front',
@@ -503,15 +518,17 @@ export const apSchema = given(
     tlsUpgrade: Type.Optional(tlsUpgrade),
     front: Type.Optional(front),
     insecurePlainUa: Type.Optional(plainUa),
-    tolerance,
-    nafs: list('NAFs', 'Host names that UEs address.', naf, 1),
+    tolerance: live(tolerance),
+    nafs: live(list('NAFs', 'Host names that UEs address.', naf, 1)),
     zn,
     challenge,
-    rebootstrapFile: textOr(
-      'file',
-      'Re-bootstrap demands',
-      'YAML list of who has to bootstrap anew (impu, btid or all: true; since), read again when it changes; empty: none.',
-      '',
+    rebootstrapFile: live(
+      textOr(
+        'file',
+        'Re-bootstrap demands',
+        'YAML list of who has to bootstrap anew (impu, btid or all: true; since), read again when it changes; empty: none.',
+        '',
+      ),
     ),
     accessLog,
     limits,
@@ -521,7 +538,7 @@ export const apSchema = given(
       'File with the key of pairwise pseudonyms, shared by all APs and never changed; empty: one of our own, kept in the store.',
       '',
     ),
-    appServers: list('Application servers', 'The servers behind the AP.', appServer, 1),
-    routes: list('Routes', 'Tried from the top; the first whose host and path prefix fit is taken.', route, 1),
-  },
+    appServers: live(list('Application servers', 'The servers behind the AP.', appServer, 1)),
+    routes: live(list('Routes', 'Tried from the top; the first whose host and path prefix fit is taken.', route, 1)),
+  }),
 )

@@ -76,6 +76,29 @@ export const section = <Keys extends TProperties>(title: string, description: st
 export const given = <Keys extends TProperties>(title: string, description: string, keys: Keys) =>
   Type.Object(keys, { title, description, additionalProperties: false })
 
+/** What a change of a key takes: nothing more than a reload, or a new start. */
+export type Reload = 'live' | 'restart'
+
+/** A key that takes effect at a reload, and all keys in it that do not say otherwise. */
+export const live = <Key extends TSchema>(key: Key): Key => marked(key, 'live')
+
+/** A key that takes effect at the next start, and all keys in it that do not say otherwise. */
+export const restart = <Key extends TSchema>(key: Key): Key => marked(key, 'restart')
+
+function marked<Key extends TSchema>(key: Key, reload: Reload): Key {
+  if (key.reload !== undefined) return key
+  const properties = key.properties as TProperties | undefined
+  const items = key.items as TSchema | undefined
+  return {
+    ...key,
+    reload,
+    ...(properties && {
+      properties: Object.fromEntries(Object.entries(properties).map(([name, each]) => [name, marked(each, reload)])),
+    }),
+    ...(items && { items: marked(items, reload) }),
+  }
+}
+
 const withDefault = <Value>(value: Value | undefined) => (value === undefined ? {} : { default: value })
 
 const PORTS = [0, 65_535] as const
