@@ -6,8 +6,10 @@ import { loadConfig } from '../config/load.ts'
 import { type ApConfig, type Config, ROLES } from '../config/schema.ts'
 import { readSubscribers } from '../hss/subscribers-file.ts'
 import { readCa, readCredential, type TlsFiles, type Warn } from '../tls/files.ts'
+import { upstreamTlsOptions } from '../tls/listener.ts'
 import { readListenerFiles } from '../tls/listener-files.ts'
 import { certificatesFor } from '../tls/sni.ts'
+import { followDemands } from '../ua/demand-file.ts'
 import { followApSubscribers } from '../ua/subscriber-file.ts'
 import type { Command, OptionTable } from './command.ts'
 import { needed, parseOptions } from './options.ts'
@@ -85,6 +87,8 @@ export async function checkFiles(config: Config, now: number, warn: Warn): Promi
   }
   if (ap) {
     checkListener(ap, now, warn)
+    if (ap.rebootstrapFile !== '') followDemands(ap.rebootstrapFile, () => {}).close()
+    for (const server of ap.appServers) if (server.url.startsWith('https:')) upstreamTlsOptions(server, warn)
     if (ap.subscribersFile !== '') followApSubscribers(ap.subscribersFile, () => {}, { warn }).close()
     if (ap.challenge.nonceKeyFile !== '') await checkReadable(ap.challenge.nonceKeyFile, 'ap.challenge.nonceKeyFile')
     if (ap.zn.adapter === 'http') {

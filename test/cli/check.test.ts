@@ -43,12 +43,16 @@ ap:
 
 const path = (name: string) => join(directory, name)
 const write = (name: string, text: string) => writeFileSync(path(name), text, { mode: 0o600 })
-function check(text = GOOD) {
+function check(text = GOOD, ...more: readonly string[]) {
   write('gba.yaml', text)
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, 'check', '--config', path('gba.yaml')], {
-    encoding: 'utf8',
-    env: {},
-  })
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [MAIN, 'check', '--config', path('gba.yaml'), ...more],
+    {
+      encoding: 'utf8',
+      env: {},
+    },
+  )
   return { status, stdout, stderr }
 }
 
@@ -136,6 +140,35 @@ describe('gba-proxy check', () => {
     assert.equal(status, 0)
     assert.match(stderr, /^warning: .*ap\.pem: .*presence\.example\.org/)
   })
+
+  for (const [name, change] of [
+    ['demands', (text: string) => `${text}  rebootstrapFile: missing.yaml\n`],
+    ['an application server’s CA', (text: string) => text.replace("url: 'http:", "caFile: missing.yaml, url: 'https:")],
+  ] as const) {
+    test(`answers 2 when the file with ${name} is missing, and names it`, () => {
+      const { status, stderr } = check(change(GOOD))
+      assert.equal(status, 2)
+      assert.ok(stderr.startsWith(`${path('missing.yaml')}: `), stderr)
+    })
+  }
+
+  for (const [what, change, code, verdict] of [
+    ['the same', (text: string) => `${text}  port: 8443\n`, 0, 'the same'],
+    ['what a reload takes over', (text: string) => `${text}log: { level: warn }\n`, 0, 'a reload takes over log.level'],
+    [
+      'what needs a restart',
+      (text: string) => `${text}  port: 1\nlog: { level: warn }\n`,
+      1,
+      'a restart is needed for ap.port; not for log.level',
+    ],
+  ] as const) {
+    test(`answers ${code} for ${what}, compared with what runs`, () => {
+      write('running.yaml', GOOD)
+      const { status, stdout } = check(change(GOOD), '--against', path('running.yaml'))
+      assert.equal(status, code)
+      assert.equal(stdout.split('\n')[1], `${path('gba.yaml')} after ${path('running.yaml')}: ${verdict}`)
+    })
+  }
 
   test('answers 2 without --config', () => {
     assert.equal(spawnSync(process.execPath, [MAIN, 'check']).status, 2)
