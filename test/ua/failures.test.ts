@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { type FaultCode, GbaError } from '../../src/errors.ts'
 import { memoryRateLimiter } from '../../src/store/memory-rate-limiter.ts'
 import type { RateLimiter } from '../../src/store/store.ts'
-import { type FailureGuard, failureCounters, failureGuard, isGuess } from '../../src/ua/failures.ts'
+import { type FailureGuard, failureCounters, failureGuard, failureMemory, isGuess } from '../../src/ua/failures.ts'
 
 const BTID = 'AAAAAAAAAAAAAAAAAAAAAA==@bsf.example.org'
 const digestOf = (username: string) => [`Digest username="${username}", realm="x", nonce="y", response="z"`]
@@ -231,5 +231,29 @@ describe('failureGuard', () => {
     for (let n = 0; n < 100_000; n++) guard.succeeded(`${n}`, BTID)
     assert.ok(guard.size <= 300)
     assert.ok(guard.size > 100)
+  })
+})
+
+describe('a guard that takes the place of another', () => {
+  test('holds back whom that one held back, and knows who has succeeded there', async () => {
+    const memory = failureMemory()
+    const limiter = memoryRateLimiter({ maxKeys: 1_000 })
+    const of = (limits: typeof LIMITS) =>
+      failureGuard({
+        limiter,
+        fallback: limiter,
+        limits,
+        sourceOf: (address) => address,
+        now: () => NOW,
+        maxRemembered: 10,
+        memory,
+      })
+    const before = of(LIMITS)
+    before.succeeded('192.0.2.2', 'bob')
+    assert.equal((await guesses(before, '192.0.2.1', BTID)).tried, LIMITS.perIdentity.burst)
+    const next = of({ ...LIMITS, perIdentity: rate(50) })
+    assert.equal(admits(next, '192.0.2.1', digestOf(BTID)), false)
+    assert.equal(admits(next, '192.0.2.2', digestOf('bob')), true)
+    assert.equal(next.size, before.size)
   })
 })

@@ -79,7 +79,10 @@ const bySan: RemoteNaf['certificate'] = { fingerprint256: '', san: AP }
 
 const local: Adapter<KeySource, KeySourceWorld> = {
   name: 'the BSF in this process',
-  open: async ({ bootstraps, naf, now }) => ({ store: localKeySource(bootstraps, () => naf, now), close: async () => {} }),
+  open: async ({ bootstraps, naf, now }) => ({
+    store: localKeySource(bootstraps, () => naf, now),
+    close: async () => {},
+  }),
 }
 const http: Adapter<KeySource, KeySourceWorld> = {
   name: 'HTTP with mutual TLS',
