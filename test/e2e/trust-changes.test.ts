@@ -145,12 +145,14 @@ describe('when the list of revoked certificates changes', () => {
       const alice = await doorUe(lab, 'certificate')
       const connection = await keptConnection(t, alice)
       const toAs = await putUnderWay(connection, alice)
-      toAs.write(`${OK}01234`)
+      // A small one would be held until it is whole.
+      const more = 'x'.repeat(100_000)
+      toAs.write(`HTTP/1.1 200 OK\r\nContent-Length: ${more.length + 10}\r\n\r\n01234`)
       for (let i = 0; i < 250 && !connection.pending().includes('01234'); i++) await delay(20)
       assert.ok(connection.pending().includes('01234'))
       await rewriteList(lab)
-      toAs.write('56789')
-      assert.equal((await connection.answer('PUT')).body.toString(), '0123456789')
+      toAs.write(`56789${more}`)
+      assert.equal((await connection.answer('PUT')).body.toString(), `0123456789${more}`)
       await within('closed', connection.closed)
     })
 
