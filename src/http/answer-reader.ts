@@ -31,13 +31,16 @@ export class AnswerReader {
   /** Of a body of known length: octets still to come. */
   #missing = 0
   #collected: Buffer | undefined
+  readonly #allocate: (size: number) => Buffer
   #chunks: ChunkDecoder | undefined
   #hasBegun = false
   #isClean = true
 
   /** @param maxHeadBytes the most that a head may have, and all that is said around the chunks of a body together */
-  constructor(maxHeadBytes: number) {
+  /** @param allocate  gives memory for a body that is collected */
+  constructor(maxHeadBytes: number, allocate: (size: number) => Buffer = Buffer.allocUnsafe) {
     this.#maxHeadBytes = maxHeadBytes
+    this.#allocate = allocate
   }
 
   /** A request was sent. */
@@ -94,7 +97,7 @@ export class AnswerReader {
       this.#missing = head.contentLength
       this.#state = SIZED
       if (end - this.#bodyAt < head.contentLength && head.contentLength <= COLLECTED_BYTES) {
-        this.#collected = Buffer.allocUnsafe(head.contentLength)
+        this.#collected = this.#allocate(head.contentLength)
         this.#state = COLLECTING
       }
     }

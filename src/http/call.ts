@@ -15,7 +15,10 @@ export interface AnswerSink {
    * `onData` and `onEnd` follow.
    */
   onAnswer(head: AnswerHead, whole: Buffer | undefined): void
-  /** @returns false: read no more until `resume`; what was read already may still come, 64 KiB at most */
+  /**
+   * The sink may give the memory of the chunk back by `reuseReadBuffer`, when it is done with it.
+   * @returns false: read no more until `resume`; what was read already may still come, 64 KiB at most
+   */
   onData(chunk: Buffer): boolean
   onEnd(): void
   /** At most once, and nothing after it; after `onAnswer` when the body breaks off. */

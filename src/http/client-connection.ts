@@ -3,6 +3,7 @@ import { GbaError } from '../errors.ts'
 import { AnswerReader, type Progress } from './answer-reader.ts'
 import type { Holder, PendingCall } from './call.ts'
 import type { Connector } from './connector.ts'
+import { takeBody, takeReadBuffer } from './read-buffers.ts'
 
 /** How patient a connection is, and where it reports. */
 export interface ConnectionOptions {
@@ -49,12 +50,12 @@ export class ClientConnection implements Holder {
 
   constructor(options: ConnectionOptions, now: number, reserved: PendingCall | undefined) {
     this.#options = options
-    this.#reader = new AnswerReader(options.maxHeadBytes)
+    this.#reader = new AnswerReader(options.maxHeadBytes, takeBody)
     this.reserved = reserved
     if (reserved !== undefined) reserved.holder = this
     this.deadline = Math.min(now + options.connectTimeoutMs, reserved?.giveUpAt ?? Infinity)
     const { connector } = options
-    this.#octets = Buffer.allocUnsafeSlow(connector.readBytes)
+    this.#octets = takeReadBuffer(connector.readBytes)
     const socket = connector.connect({ buffer: () => this.#buffer(), callback: (length) => this.#read(length) })
     this.#socket = socket
     socket.once(connector.readyEvent, () => this.#ready())
@@ -244,7 +245,7 @@ export class ClientConnection implements Holder {
   #buffer(): Buffer {
     if (this.#isHandedOn) {
       this.#isHandedOn = false
-      this.#octets = Buffer.allocUnsafeSlow(this.#octets.length)
+      this.#octets = takeReadBuffer(this.#octets.length)
     }
     return this.#octets
   }

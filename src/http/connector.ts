@@ -1,5 +1,6 @@
 import { isIP, connect as netConnect, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { type ConnectionOptions, checkServerIdentity, createSecureContext, connect as tlsConnect } from 'node:tls'
+import { READ_BYTES } from './read-buffers.ts'
 
 /** How the octets of a connection are read: see `onread` of node:net. */
 export type OnRead = NonNullable<TcpNetConnectOpts['onread']>
@@ -25,7 +26,7 @@ export function connectorTo(url: string, tls: ConnectionOptions = {}): Connector
   const common = { host, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
   if (protocol === 'http:') {
     const options = { ...common, port: Number(port || 80) }
-    return { readBytes: 65_536, readyEvent: 'connect', connect: (onread) => netConnect({ ...options, onread }) }
+    return { readBytes: READ_BYTES, readyEvent: 'connect', connect: (onread) => netConnect({ ...options, onread }) }
   }
   if (protocol !== 'https:') throw new TypeError('neither http nor https')
   const { servername = isIP(host) ? '' : host, ...others } = tls

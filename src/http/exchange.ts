@@ -78,8 +78,9 @@ export class Exchange {
    * The whole answer.
    * @param fields  header lines, each with its line end, without those of framing and connection
    * @param body    undefined: none, and `fields` may tell the length of one (HEAD, 304)
+   * @param done    called once nobody looks at the body any more; not always
    */
-  send(status: number, fields: string, body: Uint8Array | undefined, isLast = false): void {
+  send(status: number, fields: string, body: Uint8Array | undefined, isLast = false, done?: () => void): void {
     if (this.#state !== 'asked') return
     this.#state = 'over'
     const { socket } = this.#host
@@ -92,7 +93,7 @@ export class Exchange {
     else {
       socket.cork()
       socket.write(head, 'latin1')
-      socket.write(body)
+      socket.write(body, done)
       socket.uncork()
     }
     this.#host.over(last)
@@ -108,15 +109,15 @@ export class Exchange {
     this.#host.socket.write(this.#headText(status, fields, framing, this.#isLast), 'latin1')
   }
 
-  /** @returns false: more is to come only after `onDrain` */
-  write(piece: Buffer): boolean {
+  /** @param done  called once nobody looks at the piece any more. @returns false: more is to come only after `onDrain` */
+  write(piece: Buffer, done: () => void): boolean {
     if (this.#state !== 'answering') return true
     const { socket } = this.#host
-    if (!this.#isChunked) return socket.write(piece)
+    if (!this.#isChunked) return socket.write(piece, done)
     if (piece.length === 0) return true
     socket.cork()
     socket.write(`${piece.length.toString(16)}\r\n`, 'latin1')
-    socket.write(piece)
+    socket.write(piece, done)
     const goesOn = socket.write('\r\n', 'latin1')
     socket.uncork()
     return goesOn
@@ -151,8 +152,8 @@ export class Exchange {
   }
 }
 
-/** Up to here head and body are one write, and one TLS record: copying is cheaper than a second of each. */
-const JOINED_BYTES = 65_536
+/** Up to here head and body are one piece, and one TLS record: copying is cheaper than a second of each. */
+const JOINED_BYTES = 16_384
 
 function joined(head: string, body: Uint8Array): Buffer {
   const whole = Buffer.allocUnsafe(head.length + body.length)

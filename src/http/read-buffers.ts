@@ -1,0 +1,35 @@
+/**
+ * Memory that reads go to, used again once what was read has been sent on. Each new piece of it would count against the
+ * heap, which the collector then goes through for nothing.
+ */
+const free: Buffer[] = []
+
+/** What may be used again: memory of any other origin may have other users. */
+const ours = new WeakSet<ArrayBufferLike>()
+
+export const READ_BYTES = 65_536
+
+/** @param size  octets: memory of READ_BYTES is used again, other sizes are not */
+export function takeReadBuffer(size: number): Buffer {
+  if (size !== READ_BYTES) return Buffer.allocUnsafeSlow(size)
+  const known = free.pop()
+  if (known) return known
+  const made = Buffer.allocUnsafeSlow(size)
+  ours.add(made.buffer)
+  return made
+}
+
+/** For a body that is collected. @param size  octets, READ_BYTES at most */
+export const takeBody = (size: number): Buffer =>
+  size < WORTH_IT ? Buffer.allocUnsafe(size) : takeReadBuffer(READ_BYTES).subarray(0, size)
+
+/** Smaller memory is cheaper to make than to keep. */
+const WORTH_IT = 16_384
+
+/** To be called once, when nobody will look at it any more: the next read writes over it. @param part  of what was taken */
+export function reuseReadBuffer(part: Buffer): void {
+  if (free.length < MOST_KEPT && ours.has(part.buffer)) free.push(Buffer.from(part.buffer, 0, READ_BYTES))
+}
+
+/** 16 MiB. */
+const MOST_KEPT = 256
