@@ -85,10 +85,10 @@ function relay(near: Socket, far: Socket, fault: () => Fault): void {
   }
   const destroy = both((socket) => socket.destroy())
   const reset = both((socket) => socket.resetAndDestroy())
-  const isDead = () => fault().kind === 'hang'
-  const isMute = () => isDead() || fault().kind === 'half-open'
+  const isMute = () => fault().kind === 'hang' || fault().kind === 'half-open'
   near.on('error', destroy).once('close', destroy)
-  far.on('error', () => !isMute() && destroy()).once('close', () => !isMute() && destroy())
+  // What is reset at one side is reset at the other.
+  far.on('error', () => !isMute() && reset())
   let isSpent = false
   let answered = 0
 
@@ -108,7 +108,7 @@ function relay(near: Socket, far: Socket, fault: () => Fault): void {
     else if (far.writable && !isSpent) far.write(octets)
   })
   // Who has hung up waits for nothing more.
-  near.on('end', () => (isMute() ? destroy() : far.end()))
+  near.on('end', () => (isMute() || far.readableEnded || far.destroyed ? destroy() : far.end()))
 
   /** One after the other: a late piece never overtakes an earlier one. */
   let sent: Promise<void> = Promise.resolve()
