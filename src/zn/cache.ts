@@ -19,9 +19,14 @@ export interface KeyCacheOptions {
   readonly onFetch?: (bir: Bir, code: FaultCode | undefined, durationMs: number) => void
 }
 
-interface Cached {
-  readonly bia: Bia
+/** What holds for a while. */
+interface Learned {
+  readonly since: EpochMs
   readonly until: EpochMs
+}
+
+interface Cached extends Learned {
+  readonly bia: Bia
 }
 
 /** Entries that there are, and questions so far by what became of them. */
@@ -46,14 +51,15 @@ export interface KeyCache extends KeySource {
 
 /**
  * A key source that asks once: one fetch in flight per (B-TID, NAF_Id), answers kept until the key or the settings
- * end, unknown B-TIDs for seconds. A key is never returned at or after its expiry. Bounded: the least recently used
- * entry goes (`RecentMap`), and unknown B-TIDs have a bound of their own, so that inventing them evicts no key. Who asks too much at a
- * time is refused (ZN_TOO_MANY_QUESTIONS), and is to come again.
+ * end, unknown B-TIDs for seconds. A key is never returned at or after its expiry. When the clock is set back, what was
+ * learned by the clock before is asked for again, or its time would grow by as much. Bounded: the least recently used
+ * entry goes (`RecentMap`), and unknown B-TIDs have a bound of their own, so that inventing them evicts no key. Who asks
+ * too much at a time is refused (ZN_TOO_MANY_QUESTIONS), and is to come again.
  */
 export function cachedKeySource(source: KeySource, options: KeyCacheOptions): KeyCache {
   const { now, maxEntries, shared, maxPerAsker = Number.POSITIVE_INFINITY } = options
   const known = new RecentMap<string, Cached>(maxEntries)
-  const unknown = new RecentMap<string, EpochMs>(maxEntries)
+  const unknown = new RecentMap<string, Learned>(maxEntries)
   const inFlight = new Map<string, Promise<Bia>>()
   const lookups = new Map<string, Promise<void>>()
   const ofAsker = new Map<string, number>()
@@ -69,7 +75,8 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       const bia = await source.fetch(bir)
       if (bia.expiresAt <= now()) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF sent an expired key')
       const fetchedAt = now()
-      known.set(key, { bia, until: Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000) })
+      const until = Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000)
+      known.set(key, { bia, since: fetchedAt, until })
       shared?.keep(key, bia, fetchedAt)
       options.onFetch?.(bir, undefined, fetchedAt - askedAt)
       return bia
@@ -78,7 +85,8 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       if (error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN') {
         known.delete(key)
         shared?.forget(key)
-        unknown.set(key, now() + options.unknownBtidCacheS * 1000)
+        const since = now()
+        unknown.set(key, { since, until: since + options.unknownBtidCacheS * 1000 })
       }
       throw error
     }
@@ -88,8 +96,9 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   function cached(key: string): Bia | undefined {
     const found = known.get(key)
     const at = now()
-    if (found && at < found.until) return found.bia
-    if (unknown.size > 0 && at < (unknown.get(key) ?? 0)) {
+    if (found && holds(found, at)) return found.bia
+    const refused = unknown.size > 0 ? unknown.get(key) : undefined
+    if (refused && holds(refused, at)) {
       unknownHits++
       throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF did not know it a moment ago')
     }
@@ -103,7 +112,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     const looked = shared
       .find(key)
       .then((copy) => {
-        if (copy) known.set(key, copy)
+        if (copy) known.set(key, { ...copy, since: now() })
       })
       .finally(() => lookups.delete(key))
     lookups.set(key, looked)
@@ -160,14 +169,19 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     }),
     sweep() {
       const at = now()
-      known.sweep(({ until }) => until <= at)
-      unknown.sweep((until) => until <= at)
+      known.sweep((key) => !holds(key, at))
+      unknown.sweep((refusal) => !holds(refusal, at))
     },
     async close() {
       await source.close?.()
     },
   }
 }
+
+/** How far a clock is set back without anything being asked again. */
+const CLOCK_SLACK_MS = 10_000
+
+const holds = ({ since, until }: Learned, at: EpochMs): boolean => since <= at + CLOCK_SLACK_MS && at < until
 
 /** A question is a matter of milliseconds, or of a BSF that is slow. */
 const RETRY_AFTER_S = 1

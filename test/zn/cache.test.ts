@@ -135,6 +135,52 @@ describe('a key', () => {
   })
 })
 
+describe('a clock that is set back', () => {
+  const HOURS = 2 * 3_600_000
+
+  test('lengthens no key: the BSF is asked for what it gave by the clock before', async () => {
+    const { cache, bsf, clock } = world({ ussMaxAgeS: 3_600 })
+    await cache.fetch(aBir())
+    clock.now = START - HOURS
+    await cache.fetch(aBir())
+    assert.equal(bsf.asked, 2)
+    clock.now = START - HOURS + 1_000
+    await cache.fetch(aBir())
+    assert.equal(bsf.asked, 2, 'and once is enough')
+    clock.now = START - HOURS + 3_600_000
+    bsf.answer = failing('ZN_BTID_UNKNOWN')
+    await refuses('ZN_BTID_UNKNOWN', cache.fetch(aBir()))
+  })
+
+  test('makes no B-TID unknown for longer than seconds', async () => {
+    const { cache, bsf, clock } = world()
+    bsf.answer = failing('ZN_BTID_UNKNOWN')
+    await refuses('ZN_BTID_UNKNOWN', cache.fetch(aBir()))
+    bsf.answer = () => aBia()
+    clock.now = START - HOURS
+    await cache.fetch(aBir())
+    assert.equal(bsf.asked, 2)
+  })
+
+  test('by seconds has nothing asked again', async () => {
+    const { cache, bsf, clock } = world()
+    await cache.fetch(aBir())
+    clock.now = START - 10_000
+    await cache.fetch(aBir())
+    assert.equal(bsf.asked, 1)
+  })
+
+  test('leaves nothing that a sweep would not take', async () => {
+    const { cache, bsf, clock } = world()
+    await cache.fetch(aBir())
+    clock.now = START - HOURS
+    cache.sweep()
+    clock.now = START
+    await cache.fetch(aBir())
+    assert.equal(bsf.asked, 2)
+  })
+})
+
 describe('an unknown B-TID', () => {
   test('stays unknown for seconds, to the millisecond, without asking again', async () => {
     const { cache, bsf, clock } = world()
