@@ -7,6 +7,8 @@ export interface RawTarget {
   /** Address that it comes from, one of 127.0.0.0/8. */
   readonly from?: string
   readonly tls?: ConnectionOptions & { readonly servername: string; readonly ca: Buffer }
+  /** How long it may last; 20 s by default. */
+  readonly limitMs?: number
 }
 
 export interface RawAnswer {
@@ -35,7 +37,7 @@ export interface RawConnection {
 }
 
 /** A connection that sends exactly the octets it is given: no client normalises them. */
-export async function rawConnect({ port, tls, from }: RawTarget): Promise<RawConnection> {
+export async function rawConnect({ port, tls, from, limitMs = 20_000 }: RawTarget): Promise<RawConnection> {
   const place = { host: '127.0.0.1', port, ...(from !== undefined && { localAddress: from }) }
   const socket = tls ? connectTls({ ...place, ...tls }) : connectTcp(place)
   await new Promise<void>((resolve, reject) => {
@@ -43,7 +45,7 @@ export async function rawConnect({ port, tls, from }: RawTarget): Promise<RawCon
     socket.once('error', reject)
   })
   // a test that fails leaves it open, and no server of the lab would ever end
-  const limit = setTimeout(() => socket.destroy(), 20_000).unref()
+  const limit = setTimeout(() => socket.destroy(), limitMs).unref()
   socket.once('close', () => clearTimeout(limit))
   let buffered = Buffer.alloc(0)
   let ended: 'regular' | 'reset' | undefined
