@@ -1,0 +1,100 @@
+import { parseArgs } from 'node:util'
+import { impuOfCard, workersSite } from '../support/workers.ts'
+import { hostilities } from './pressure/hostile.ts'
+import { type KeptUe, keptUe } from './pressure/kept-ue.ts'
+import { idlePool, median, paced, quantile } from './pressure/pace.ts'
+import { floorOf, slopeOf, watchProcess } from './pressure/process-watch.ts'
+
+// Hours of a normal day, made short: a real process over loopback, with one request in twenty from somebody who should
+// not, and what it grows by meanwhile: `node test/bench/soak.ts [--minutes 10] [--rate 100]`. Ends with 1 when a promise is
+// broken: resident memory grows by 1 MB per 10 minutes at most once it is warm, open files do not, no 5xx is unexplained.
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    rate: { type: 'string', default: '100' },
+  },
+})
+const MINUTES = Number(values.minutes)
+const PER_S = Number(values.rate)
+const HOSTILE = 0.05
+/** Caches fill, code gets hot, the heap finds its size. */
+const WARM_UP = 0.3
+const UES = 24
+const MOST = { rssMbPer10Min: 1, descriptors: 3 }
+const own = (n: number) => `/resource-lists/users/${impuOfCard(n)}/index`
+const BODY = '<resource-lists xmlns="urn:ietf:params:xml:ns:resource-lists"/>'.padEnd(1_500)
+
+const site = await workersSite({
+  workers: 1,
+  subscribers: UES + 1,
+  overrides: {
+    log: { level: 'warn', auditFile: 'audit.log' },
+    ap: { routes: [{ appServer: 'lab', doors: ['psk', 'digest'] }] },
+  },
+})
+try {
+  await site.start()
+  const ues = await Promise.all(Array.from({ length: UES }, (_, n) => keptUe(site.reached(n))))
+  const pool = idlePool(ues.map((ue, n) => ({ ue, n })))
+  const { ue: villain } = await keptUe(site.reached(UES))
+  const bad = Object.entries(
+    hostilities({ ue: villain, card: site.card(UES), ub: site.ub, own: own(UES), foreign: own(0) }),
+  )
+
+  /** What a UE does that means well. @returns `good GET 200` */
+  const good = (turn: number) =>
+    pool.use(async ({ ue, n }: { ue: KeptUe; n: number }) => {
+      const method = turn % 4 === 0 ? 'PUT' : 'GET'
+      // One in ten comes with a new connection, as many UEs always do.
+      if (turn % 10 === 0) ue.close()
+      return `good ${method} ${await ue.send(method, own(n), method === 'PUT' ? BODY : undefined)}`
+    })
+  const watch = watchProcess(site.supervisor(), 2_000)
+  let hostileTurn = 0
+  const { outcomes, latenciesMs } = await paced({
+    perS: PER_S,
+    seconds: MINUTES * 60,
+    send: async (turn) => {
+      if (turn % Math.round(1 / HOSTILE) !== 0) return good(turn)
+      const [name, act] = bad[hostileTurn++ % bad.length] ?? []
+      return `bad ${name} ${await act?.()}`
+    },
+  })
+  watch.stop()
+  const warm = watch.samples.filter(({ atS }) => atS > MINUTES * 60 * WARM_UP)
+  const points = (of: (sample: (typeof warm)[number]) => number) => warm.map((each) => [each.atS, of(each)] as const)
+  const per10Min = (of: (sample: (typeof warm)[number]) => number) => ({
+    all: Number((slopeOf(points(of)) * 600).toFixed(2)),
+    floor: Number((slopeOf(floorOf(points(of), (MINUTES * 60) / 20)) * 600).toFixed(2)),
+  })
+  const rss = { ...per10Min(({ rssMb }) => rssMb), last: Math.round(watch.samples.at(-1)?.rssMb ?? 0) }
+  const anonymous = per10Min(({ anonymousMb }) => anonymousMb)
+  const quarter = Math.floor(warm.length / 4)
+  const files = warm.map(({ descriptors }) => descriptors)
+  const descriptors = { first: median(files.slice(0, quarter)), last: median(files.slice(-quarter)) }
+  const failures = Object.entries(outcomes).filter(
+    ([what]) => / 5\d\d$/.test(what) || (/^good/.test(what) && !/ 200$/.test(what)),
+  )
+  const errors = site.lines().filter(({ level }) => level === 'error')
+  const fine = Object.entries(latenciesMs).flatMap(([what, list]) => (what.startsWith('good') ? list : []))
+  const verdict = {
+    'memory is flat': rss.floor <= MOST.rssMbPer10Min,
+    'open files are flat': Math.abs(descriptors.last - descriptors.first) <= MOST.descriptors,
+    'no 5xx is unexplained': failures.length === 0 && errors.length === 0,
+  }
+  const p99Ms = { p50: median(fine), p99: quantile(fine, 0.99) }
+  const series = watch.samples.filter((_, i) => i % Math.ceil(watch.samples.length / 24) === 0)
+  const rssMb = series.map(
+    (each) => `${Math.round(each.atS)}s ${each.rssMb.toFixed(1)} (${each.anonymousMb.toFixed(1)})`,
+  )
+  const report = { minutes: MINUTES, perS: PER_S, outcomes, p99Ms, rssMbPer10Min: rss, anonymousMbPer10Min: anonymous }
+  const errorsShown = errors.slice(0, 5)
+  process.stdout.write(
+    `${JSON.stringify({ ...report, descriptors, failures, errors: errorsShown, rssMb, verdict }, null, 2)}\n`,
+  )
+  for (const ue of ues) ue.close()
+  if (Object.values(verdict).includes(false)) process.exitCode = 1
+} finally {
+  await site.close()
+}
