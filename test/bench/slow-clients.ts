@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { LAB_NAF } from '../../src/lab.ts'
-import type { HandUe } from '../support/hand-ue.ts'
+import { type HandUe, handUe } from '../support/hand-ue.ts'
 import { rawConnect } from '../support/raw-client.ts'
 import { impuOfCard, workersSite } from '../support/workers.ts'
 import { type KeptUe, keptUe } from './pressure/kept-ue.ts'
@@ -19,7 +19,7 @@ const MOST_MS = { header: 15_000, body: 30_000 }
 const site = await workersSite({ workers: 1, overrides: { log: { level: 'warn', auditFile: 'audit.log' } } })
 try {
   await site.start()
-  const ues = await Promise.all(Array.from({ length: UES }, (_, n) => keptUe(site.reached(n))))
+  const ues = await Promise.all(Array.from({ length: UES }, async (_, n) => keptUe(await handUe(site.reached(n)))))
   const pool = idlePool(ues.map((ue, n) => ({ ue, n })))
   const window = async () => {
     const one = ({ ue, n }: { ue: KeptUe; n: number }) => ue.send('GET', own(n))

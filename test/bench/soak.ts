@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { handUe } from '../support/hand-ue.ts'
 import { impuOfCard, workersSite } from '../support/workers.ts'
 import { hostilities } from './pressure/hostile.ts'
 import { type KeptUe, keptUe } from './pressure/kept-ue.ts'
@@ -35,9 +36,9 @@ const site = await workersSite({
 })
 try {
   await site.start()
-  const ues = await Promise.all(Array.from({ length: UES }, (_, n) => keptUe(site.reached(n))))
+  const ues = await Promise.all(Array.from({ length: UES }, async (_, n) => keptUe(await handUe(site.reached(n)))))
   const pool = idlePool(ues.map((ue, n) => ({ ue, n })))
-  const { ue: villain } = await keptUe(site.reached(UES))
+  const villain = await handUe(site.reached(UES))
   const bad = Object.entries(
     hostilities({ ue: villain, card: site.card(UES), ub: site.ub, own: own(UES), foreign: own(0) }),
   )

@@ -1,4 +1,4 @@
-import { type HandUe, handUe, type Reached } from '../../support/hand-ue.ts'
+import type { HandUe } from '../../support/hand-ue.ts'
 import { type RawConnection, rawConnect } from '../../support/raw-client.ts'
 
 /** A UE that has bootstrapped, with a connection that it keeps: one request at a time. */
@@ -9,8 +9,8 @@ export interface KeptUe {
   close(): void
 }
 
-export async function keptUe(reached: Reached): Promise<KeptUe> {
-  const ue = await handUe(reached)
+/** @param ue  may have several connections, each with a nonce of its own */
+export async function keptUe(ue: HandUe): Promise<KeptUe> {
   let nonce = await ue.freshNonce()
   let nc = 0
   let connection: RawConnection | undefined
