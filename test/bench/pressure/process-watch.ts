@@ -7,18 +7,35 @@ export interface Sample {
   /** Of that, what is no file: LMDB's pages are. */
   readonly anonymousMb: number
   readonly descriptors: number
+  /** In use on the heap, where somebody found out. */
+  readonly heapMb?: number
 }
 
-/** Looks at a process, again and again. */
-export function watchProcess(pid: number, everyMs: number) {
+/**
+ * Looks at a process, again and again.
+ * @param before  is done before each look. @returns megabytes on the heap, where it knows
+ */
+export function watchProcess(
+  pid: number,
+  everyMs: number,
+  before: () => Promise<number | undefined> = async () => undefined,
+) {
   const begin = performance.now()
   const samples: Sample[] = []
-  const look = () => samples.push(sampleOf(pid, (performance.now() - begin) / 1000))
-  look()
-  const timer = setInterval(look, everyMs)
+  let isOver = false
+  const look = async () => {
+    const heapMb = await before()
+    if (isOver) return
+    const sample = sampleOf(pid, (performance.now() - begin) / 1000)
+    samples.push(heapMb === undefined ? sample : { ...sample, heapMb })
+    if (!isOver) setTimeout(look, everyMs)
+  }
+  void look()
   return {
     samples,
-    stop: () => clearInterval(timer),
+    stop() {
+      isOver = true
+    },
   }
 }
 
@@ -42,15 +59,4 @@ export function slopeOf(points: readonly (readonly [x: number, y: number])[]): n
   const above = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0)
   const below = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0)
   return above / below
-}
-
-/** The lowest of each spell: what is left when garbage has gone. */
-export function floorOf(points: readonly (readonly [x: number, y: number])[], spell: number) {
-  const lowest = new Map<number, readonly [number, number]>()
-  for (const point of points) {
-    const key = Math.floor(point[0] / spell)
-    const known = lowest.get(key)
-    if (known === undefined || point[1] < known[1]) lowest.set(key, point)
-  }
-  return [...lowest.values()]
 }
