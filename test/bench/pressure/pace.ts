@@ -27,7 +27,8 @@ export async function paced({ perS, seconds, send, onOutcome }: PaceOptions): Pr
   for (let n = 0; n < total; ) {
     const dueMs = begin + (n * 1000) / perS
     const waitMs = dueMs - performance.now()
-    if (waitMs > 1) await delay(waitMs)
+    // Always: answers are to be heard in between.
+    await delay(Math.max(1, waitMs))
     // All that are due: a timer may be late.
     for (const until = performance.now(); n < total && begin + (n * 1000) / perS <= until; n++) {
       const dueAt = begin + (n * 1000) / perS
