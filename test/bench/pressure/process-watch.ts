@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
+import { median } from './pace.ts'
 
 /** A process at one moment. */
 export interface Sample {
@@ -50,13 +51,10 @@ export function sampleOf(pid: number, atS = 0): Sample {
   }
 }
 
-/** Least squares. @returns units of y per unit of x */
+/** The median of the slopes between all pairs: a few odd looks do not count. @returns units of y per unit of x */
 export function slopeOf(points: readonly (readonly [x: number, y: number])[]): number {
-  const mean = (of: (point: readonly [number, number]) => number) =>
-    points.reduce((sum, point) => sum + of(point), 0) / points.length
-  const meanX = mean(([x]) => x)
-  const meanY = mean(([, y]) => y)
-  const above = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0)
-  const below = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0)
-  return above / below
+  const slopes = points.flatMap(([x, y], i) =>
+    points.slice(i + 1).map(([laterX, laterY]) => (laterY - y) / (laterX - x)),
+  )
+  return median(slopes)
 }
