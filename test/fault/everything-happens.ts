@@ -100,5 +100,13 @@ export async function everythingHappens(place: TalkativeSite): Promise<string[]>
   assert.equal((await ue.request('GET', own('alice'))).status, 502)
   for (const each of ues) each.close()
   await delay(100)
+
+  for (const port of place.admin) {
+    for (const path of ['metrics', 'ready', 'version']) {
+      const answer = await (await fetch(`http://127.0.0.1:${port}/${path}`)).text()
+      if (path === 'metrics') assert.match(answer, /^# TYPE gba/m)
+      place.said.push(answer)
+    }
+  }
   return told
 }

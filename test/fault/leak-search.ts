@@ -26,7 +26,7 @@ export async function assertNoLeaks(
     const { stdout, stderr } = place[role]
     written.set(`log of ${role}`, stdout() + stderr())
   }
-  written.set('output of commands', place.said.join('\n'))
+  written.set('told to operators', place.said.join('\n'))
   written.set('sent to the application server', place.as.arrived.map(({ head, body }) => `${head}\n${body}`).join('\n'))
   written.set('told to UEs', told.join('\n'))
   const leaks = [...written].flatMap(([where, octets]) => leaksIn(octets, secrets).map((leak) => `${where}: ${leak}`))

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { deriveOpc } from '../../src/core/milenage.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { LAB_NAF } from '../../src/lab.ts'
+import { freePorts, LAB_NAF } from '../../src/lab.ts'
 import { type Deployment, deployment, type Server } from '../support/deployment.ts'
 import { type FaultProxy, faultProxy } from '../support/fault-proxy.ts'
 import { type ScriptedAs, scriptedAs } from '../support/scripted-as.ts'
@@ -13,6 +13,7 @@ import { type Card, gatherSecrets } from './subscriber-secrets.ts'
 export const DOMAIN = 'ims.mnc001.mcc001.3gppnetwork.org'
 export const BSF = 'bsf.mnc001.mcc001.pub.3gppnetwork.org'
 export const own = (name: string) => `/resource-lists/users/sip:${name}@${DOMAIN}/index`
+
 export interface TalkativeSite {
   readonly site: Deployment
   readonly bsf: Server
@@ -23,7 +24,9 @@ export interface TalkativeSite {
   readonly ca: Buffer
   /** Between AP and BSF. */
   readonly zn: FaultProxy
-  /** What programs said that ran to their end. */
+  /** Where operators look, at each process. */
+  readonly admin: readonly [bsf: number, ap: number]
+  /** What operators were told, by commands and in answers. */
   readonly said: string[]
   close(): Promise<void>
 }
@@ -67,14 +70,17 @@ export async function talkativeSite(options: TalkativeOptions): Promise<Talkativ
     else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nrecorded')
   })
   const zn = await faultProxy(site.ports.zn)
+  const { ub: adminOfBsf, ap: adminOfAp } = await freePorts()
   const log = (role: string) => ({ level: 'trace', identities: options.identities, auditFile: `../logs/${role}.audit` })
   await site.vary('bsf.yaml', 'bsf-talks.yaml', (config) => {
     config.log = log('bsf')
     config.store = options.store('bsf')
+    config.admin = { port: adminOfBsf }
   })
   await site.vary('ap.yaml', 'ap-talks.yaml', (config) => {
     config.log = log('ap')
     config.store = options.store('ap')
+    config.admin = { port: adminOfAp }
     config.ap.challenge = { qop: ['auth', 'auth-int'] }
     config.ap.zn = { ...config.ap.zn, url: `https://localhost:${zn.port}`, timeoutMs: 300, unknownBtidCacheS: 0 }
     config.ap.appServers[0].url = as.url
@@ -91,6 +97,7 @@ export async function talkativeSite(options: TalkativeOptions): Promise<Talkativ
     zn,
     cards,
     ca,
+    admin: [adminOfBsf, adminOfAp],
     said,
     secrets: gatherSecrets(cards, op),
     async close() {
