@@ -38,10 +38,11 @@ export interface ServerOptions {
 
 /** One Fastify server, with the framing limits that every role has. Every refusal is problem+json with a request id. */
 export function createServer({ log, limits, tls, onRefused, onStopping }: ServerOptions): FastifyInstance {
+  const checkingMs = Math.min(1000, limits.headersTimeoutMs)
   const framing = {
     maxHeaderSize: limits.headerBytes,
     headersTimeout: limits.headersTimeoutMs,
-    connectionsCheckingInterval: Math.min(1000, limits.headersTimeoutMs),
+    connectionsCheckingInterval: checkingMs,
     // Node's own answer to a request without Host says nothing that could be found in a log: see checkFraming.
     requireHostHeader: false,
   }
@@ -76,7 +77,8 @@ export function createServer({ log, limits, tls, onRefused, onStopping }: Server
     genReqId: () => randomUUID(),
     bodyLimit: limits.bodyBytes,
     // Fastify sets these on the server itself, over what Node's options say.
-    requestTimeout: limits.requestTimeoutMs,
+    // Who is too slow is found at the next look: by then the limit is not to have passed.
+    requestTimeout: Math.max(checkingMs, limits.requestTimeoutMs - checkingMs),
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle' as const,

@@ -71,18 +71,19 @@ export class FrontConnection implements ExchangeHost {
     if (this.#exchange === undefined) this.#end()
   }
 
-  /** Cuts off who is too slow. @param now  ms, in steps as coarse as the calls */
+  /** Cuts off who would be too slow before the next call. @param now  ms, in steps as coarse as the calls */
   check(now: number): void {
     if (this.#isOver) return
     const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs } = this.#host.limits
     const waited = now - this.#since
+    const isTooLong = (limitMs: number) => waited > Math.max(limitMs - CHECK_MS, limitMs / 2)
     if (this.#exchange === undefined) {
       // Node's parser reads in pieces of any size, and cuts off who is too slow at it.
       if (this.#held.length > 0 && waited > PIECES_MS) this.#handOver()
-      else if (waited > (this.#isFresh ? headersTimeoutMs : keepAliveTimeoutMs)) this.#end()
+      else if (isTooLong(this.#isFresh ? headersTimeoutMs : keepAliveTimeoutMs)) this.#end()
       return
     }
-    if (this.#bodyLeft > 0 && waited > requestTimeoutMs) {
+    if (this.#bodyLeft > 0 && isTooLong(requestTimeoutMs)) {
       this.#endsAfterAnswer = true
       if (!this.#exchange.bodyIsLate()) this.socket.destroy()
       return
@@ -92,7 +93,7 @@ export class FrontConnection implements ExchangeHost {
     if (writableLength === 0 || bytesWritten !== this.#written) {
       this.#written = bytesWritten
       if (this.#bodyLeft === 0) this.#since = now
-    } else if (waited > requestTimeoutMs) this.socket.destroy()
+    } else if (isTooLong(requestTimeoutMs)) this.socket.destroy()
   }
 
   /** The answer is on its way: what comes next is another request. */
@@ -214,6 +215,9 @@ const AHEAD_BYTES = 65_536
 /** A head that comes in more pieces, or takes longer, is unusual. */
 const MAX_PIECES = 4
 const PIECES_MS = 1000
+
+/** How often those who are too slow are looked for. */
+export const CHECK_MS = 500
 
 /** How long a peer has to take its last answer and close. */
 const LINGER_MS = 1000

@@ -2,7 +2,7 @@ import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Exchange } from './exchange.ts'
-import { FrontConnection, type FrontHost, type FrontLimits } from './front-connection.ts'
+import { CHECK_MS, FrontConnection, type FrontHost, type FrontLimits } from './front-connection.ts'
 import type { RequestHead } from './request-head.ts'
 
 export type { Exchange } from './exchange.ts'
@@ -79,9 +79,6 @@ export function strictFront(server: HttpsServer, { limits, isForGeneral, takes, 
     },
   }
 }
-
-/** How often those who are too slow are looked for. */
-const CHECK_MS = 500
 
 const fronts = new WeakMap<Socket, FrontConnection>()
 

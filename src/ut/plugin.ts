@@ -66,6 +66,8 @@ export default async function ut(scope: FastifyInstance, options: UtOptions) {
       reply.send(stream)
       return
     }
+    // Nobody is left to have it: the server is not kept busy with it.
+    reply.raw.once('close', () => stream.destroy())
     collect(stream, options.authIntAnswerBytes(request)).then(
       (body) => {
         reply.removeHeader('transfer-encoding')

@@ -136,7 +136,16 @@ export function upstreams(list: readonly Upstream[]) {
 function connectorTo({ url, connectTimeoutMs, tls = {} }: Upstream): buildConnector.connector {
   const { servername = nameIn(url), ...context } = tls
   const connect = buildConnector({ ...context, timeout: connectTimeoutMs, rejectUnauthorized: true })
-  return ({ servername: _, ...to }, done) => connect(servername === '' ? to : { ...to, servername }, done)
+  return ({ servername: _, ...to }, done) =>
+    connect(servername === '' ? to : { ...to, servername }, (...connected) => {
+      connected[1]?.prependListener('error', tellReset)
+      done(...connected)
+    })
+}
+
+/** undici takes the reset of a connection that is not kept for the end of its answer, whole or not: see its onHttpSocketError. */
+function tellReset(error: NodeJS.ErrnoException): void {
+  if (error.code === 'ECONNRESET') error.code = 'ECONNABORTED'
 }
 
 /** An IP address is verified as such, and never asked for by SNI. */
