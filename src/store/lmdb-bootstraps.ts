@@ -16,11 +16,11 @@ const AFTER_EVERY_KEY = new Uint8Array(33).fill(0xff)
 const SWEEP_BATCH = 64
 
 /**
- * Bootstraps in LMDB: durable when `put` resolves. When full, a new bootstrap is refused; `sweep` makes room.
+ * Bootstraps in LMDB: durable when `put` resolves; those of one turn share a write of the disk. When full, a new bootstrap is refused; `sweep` makes room.
  * Beside the sealed records lie an index by TMPI and one by expiry, both of keyed hashes.
  */
 export function lmdbBootstrapStore(
-  { file, keys }: LmdbEnvironment,
+  { file, keys, commit }: LmdbEnvironment,
   { maxEntries = 10_000_000 }: { readonly maxEntries?: number } = {},
 ): BootstrapStore {
   const records = file.database('bootstraps')
@@ -73,7 +73,7 @@ export function lmdbBootstrapStore(
       const plaintext = encodeBootstrap(bootstrap)
       const sealed = seal(keys, { database: 'bootstraps', key, header }, plaintext)
       plaintext.fill(0)
-      file.write(() => {
+      await commit(() => {
         const before = records.get(key)
         if (before !== undefined) drop(key, before)
         else if (entryCount(records) >= maxEntries) throw full('bootstrap store', maxEntries)

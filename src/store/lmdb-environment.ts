@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fromUtf8, utf8 } from '../core/bytes.ts'
 import { GbaError } from '../errors.ts'
+import { GroupCommit } from './group-commit.ts'
 import { makeKeyFile, readKeyFile } from './key-file.ts'
 import { freeBytesAt, LmdbFile, makePrivateDirectory } from './lmdb-file.ts'
 import { type SealKeys, seal, unseal } from './seal.ts'
@@ -20,6 +21,12 @@ export interface LmdbOptions {
 export interface LmdbEnvironment {
   readonly file: LmdbFile
   readonly keys: SealKeys
+  /**
+   * Runs `action` in a transaction of the file that it may share with others of the same turn, and resolves to what it
+   * returned once that is on the disk. When it throws, nothing of it has changed, and it may have been run more than once.
+   */
+  commit<T>(action: () => T): Promise<T>
+  /** What was to be committed is, before. */
   close(): Promise<void>
 }
 
@@ -44,8 +51,30 @@ export function openLmdb(options: LmdbOptions): LmdbEnvironment {
     void file.close()
     throw error
   }
-  return { file, keys, close: () => file.close() }
+  return lmdbEnvironment(file, keys)
 }
+
+/** The environment of a file that is open. */
+export function lmdbEnvironment(file: LmdbFile, keys: SealKeys): LmdbEnvironment {
+  const commits = new GroupCommit<() => unknown, unknown>({
+    most: MOST_AT_ONCE,
+    transaction: (action, jobs) => file.write(action, jobs),
+    act: (action) => action(),
+  })
+  return {
+    file,
+    keys,
+    // Each is answered with its own result.
+    commit: <T>(action: () => T) => commits.add(action) as Promise<T>,
+    close: async () => {
+      commits.flush()
+      await file.close()
+    },
+  }
+}
+
+/** So much waits for one disk write at most: others have the file to themselves for no longer. */
+const MOST_AT_ONCE = 64
 
 /** A key file is made before the store is, so a store without one has lost it. */
 function keysOf(keyFile: string, storePath: string): SealKeys {

@@ -9,14 +9,17 @@ import type { DocumentStore, SqnStore, StoredDocument } from './store.ts'
 export { lmdbBootstrapStore } from './lmdb-bootstraps.ts'
 export { type LmdbEnvironment, type LmdbOptions, openLmdb } from './lmdb-environment.ts'
 
-/** Sequence numbers in LMDB: durable when `update` resolves. Its `next` runs inside the transaction. */
-export function lmdbSqnStore({ file, keys }: LmdbEnvironment): SqnStore {
+/**
+ * Sequence numbers in LMDB: durable when `update` resolves; those of one turn share a write of the disk. Its `next` runs
+ * inside the transaction, and again where another's mistake undid that.
+ */
+export function lmdbSqnStore({ file, keys, commit }: LmdbEnvironment): SqnStore {
   const database = 'sqns'
   const sqns = file.database(database)
   return {
     async update(impi, next) {
       const key = recordKey(keys, database, impi)
-      return file.write(() => {
+      return commit(() => {
         const sealed = sqns.get(key)
         const current = sealed && unseal(keys, { database, key }, sealed)
         if (sealed !== undefined && current === undefined) throw corrupted('SQN')

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Btid, Impi, Impu, Tmpi } from '../../src/core/identity.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { lmdbBootstrapStore, openLmdb } from '../../src/store/lmdb.ts'
+import { lmdbEnvironment } from '../../src/store/lmdb-environment.ts'
 import { LmdbFile } from '../../src/store/lmdb-file.ts'
 import type { Bootstrap, BootstrapStore } from '../../src/store/store.ts'
 
@@ -87,7 +88,7 @@ async function fill(at: string, contexts: number): Promise<void> {
   await close()
   const path = join(at, 'store.mdb')
   const file = new LmdbFile({ path, durable: false, minFreeBytes: 0, freeBytes: () => Number.POSITIVE_INFINITY })
-  const store = lmdbBootstrapStore({ file, keys, close: () => file.close() })
+  const store = lmdbBootstrapStore(lmdbEnvironment(file, keys))
   for (let n = 0; n < contexts; n++) await store.put(contextOf(n))
   await file.close()
   spawnSync('sync', [path])
