@@ -37,25 +37,24 @@ export const SEAL_OVERHEAD = HEAD + IV + TAG
 export function seal({ keys, current }: SealKeys, place: SealPlace, value: Uint8Array): Uint8Array {
   const key = keys.get(current)
   if (key === undefined) throw new RangeError('no key has the current key id')
-  const head = new Uint8Array(HEAD)
-  head[0] = VERSION
-  new DataView(head.buffer).setUint32(1, current)
-  const context = contextOf(place)
-  const iv = randomBytes(IV)
+  const { bound, context } = boundTo(current, place)
+  const iv = freshIv()
   const cipher = createCipheriv('aes-256-gcm', keyOf(key, context), iv)
-  cipher.setAAD(concat(head, context))
-  const ciphertext = concat(cipher.update(value), cipher.final())
-  return concat(head, iv, cipher.getAuthTag(), ciphertext)
+  cipher.setAAD(bound)
+  const ciphertext = cipher.update(value)
+  const rest = cipher.final()
+  return concat(bound.subarray(0, HEAD), iv, cipher.getAuthTag(), ciphertext, rest)
 }
 
 /** The value, or undefined when it was not sealed for this place under one of these keys, or was changed since. */
 export function unseal({ keys }: SealKeys, place: SealPlace, sealed: Uint8Array): Uint8Array | undefined {
   if (sealed.length < SEAL_OVERHEAD || sealed[0] !== VERSION) return undefined
-  const key = keys.get(new DataView(sealed.buffer, sealed.byteOffset, sealed.length).getUint32(1))
+  const keyId = new DataView(sealed.buffer, sealed.byteOffset, sealed.length).getUint32(1)
+  const key = keys.get(keyId)
   if (key === undefined) return undefined
-  const context = contextOf(place)
+  const { bound, context } = boundTo(keyId, place)
   const decipher = createDecipheriv('aes-256-gcm', keyOf(key, context), sealed.subarray(HEAD, HEAD + IV))
-  decipher.setAAD(concat(sealed.subarray(0, HEAD), context))
+  decipher.setAAD(bound)
   decipher.setAuthTag(sealed.subarray(HEAD + IV, SEAL_OVERHEAD))
   const value = decipher.update(sealed.subarray(SEAL_OVERHEAD))
   try {
@@ -74,12 +73,38 @@ export function recordKey({ index }: SealKeys, database: string, name: string): 
   return createHmac('sha256', index.keyObject()).update(`${database}\0${name}`).digest()
 }
 
-/** Unambiguous: every part comes with its length. */
-function contextOf({ database, key, header = new Uint8Array(0) }: SealPlace): Uint8Array {
-  return concat(
-    ...[utf8(database), key, header].flatMap((part) => [Uint8Array.of(part.length >>> 8, part.length), part]),
-  )
+/**
+ * What the tag covers beside the value: version ‖ key id (4), and the context, of which the key is made as well. The
+ * context is unambiguous: every part comes with its length.
+ */
+function boundTo(keyId: number, { database, key, header = NO_HEADER }: SealPlace) {
+  const bound = new Uint8Array(HEAD + 6 + database.length + key.length + header.length)
+  const view = new DataView(bound.buffer)
+  view.setUint8(0, VERSION)
+  view.setUint32(1, keyId)
+  let at = HEAD
+  // Names of databases are ours, and ASCII.
+  for (const part of [utf8(database), key, header]) {
+    view.setUint16(at, part.length)
+    bound.set(part, at + 2)
+    at += 2 + part.length
+  }
+  return { bound, context: bound.subarray(HEAD) }
 }
+
+const NO_HEADER = new Uint8Array(0)
+
+/** Random octets come by the hundred: to ask for a few costs as much. No octet is given twice. */
+function freshIv(): Uint8Array {
+  if (usedIvs === IVS_AT_ONCE) {
+    ivs = randomBytes(IV * IVS_AT_ONCE)
+    usedIvs = 0
+  }
+  return ivs.subarray(IV * usedIvs, IV * ++usedIvs)
+}
+const IVS_AT_ONCE = 128
+let ivs: Uint8Array = new Uint8Array(0)
+let usedIvs = IVS_AT_ONCE
 
 const keyOf = (key: Secret, context: Uint8Array): KeyObject =>
   createSecretKey(createHmac('sha256', key.keyObject()).update(context).digest())
