@@ -7,6 +7,8 @@ ffi.cdef [[
 typedef struct { long s; long ns; } bench_time;
 int clock_gettime(int clock, bench_time *time);
 int clock_getcpuclockid(int pid, int *clock);
+int open(const char *path, int flags);
+void *mmap(void *address, size_t length, int protection, int flags, int fd, long offset);
 unsigned char *MD5(const unsigned char *data, size_t length, unsigned char *md);
 ]]
 local crypto = ffi.load('libcrypto.so.3')
@@ -55,12 +57,38 @@ local function cpuS()
   return sum
 end
 
-local ues = job.ues
+local ues, keys = job.ues, job.keys
 local sent, phase = 0, 0
+
+-- UEs of a file, more than fit into tables, take turns in an order that jumps about in it.
+local STEP, RAND, HA1, NONCE = 7919, 24, 32, 40
+local holders, counts, turn
+local function openHolders()
+  local width = RAND + HA1 + NONCE
+  holders = ffi.cast('const char *', ffi.C.mmap(nil, keys.count * width, 1, 2, ffi.C.open(keys.file, 0), 0))
+  counts, turn = ffi.new('uint32_t[?]', keys.count, keys.used), keys.turn
+end
+local function requestOfHolder()
+  local n = (turn * STEP) % keys.count
+  turn = turn + 1
+  local at = holders + n * (RAND + HA1 + NONCE)
+  local ha1, nonce = ffi.string(at + RAND, HA1), ffi.string(at + RAND + HA1, NONCE)
+  counts[n] = counts[n] + 1
+  local nc = string.format('%08x', counts[n])
+  local impu = string.format('sip:holder%08d@%s', n, keys.domain)
+  local uri = '/resource-lists/users/' .. impu .. '/small'
+  local ha2 = md5('GET:' .. uri)
+  return 'GET ' .. uri .. ' HTTP/1.1\r\nHost: ' .. keys.naf .. '\r\nUser-Agent: bench 3gpp-gba\r\n' ..
+    'Accept: application/resource-lists+xml\r\nX-3GPP-Intended-Identity: "' .. impu .. '"\r\n' ..
+    'Authorization: Digest username="' .. ffi.string(at, RAND) .. '@' .. keys.bsf .. '", realm="' .. keys.realm ..
+    '", nonce="' .. nonce .. '", uri="' .. uri .. '", algorithm=MD5, qop=auth, cnonce="9f8a7c6b5d4e3f21", nc=' .. nc ..
+    ', response="' .. md5(ha1 .. ':' .. nonce .. ':' .. nc .. ':9f8a7c6b5d4e3f21:auth:' .. ha2) .. '"\r\n\r\n'
+end
 local from, to
 
 function init()
   math.randomseed(1)
+  if keys then openHolders() end
   for i, pid in ipairs(job.pids) do
     local id = ffi.new('int[1]')
     if ffi.C.clock_getcpuclockid(pid, id) ~= 0 then error('no process ' .. pid) end
@@ -85,8 +113,9 @@ function request()
       mark(1, now)
     end
   end
-  local ue = ues[sent % #ues + 1]
   sent = sent + 1
+  if keys then return requestOfHolder() end
+  local ue = ues[(sent - 1) % #ues + 1]
   if not ue.ha1 then return ue.head .. ue.tail end
   ue.nc = ue.nc + 1
   local nc = string.format('%08x', ue.nc)

@@ -69,7 +69,7 @@ export function latencyTable(results: Results, peers: readonly Peer[]): string {
   return markdown(['load', 'server', 'per s', 'p50 us', 'p99 us'], rows)
 }
 
-function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '---:'))), ...rows.map(line)].join('\n')
 }

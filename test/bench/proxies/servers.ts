@@ -33,6 +33,12 @@ export interface ProductOptions {
   readonly node?: readonly string[]
   /** Root of another working copy. */
   readonly root?: string | undefined
+  /** Worker processes; by default the one process serves by itself. */
+  readonly workers?: number
+  /** Sections that are merged into those of the configuration. */
+  readonly config?: { readonly store?: object; readonly ap?: object }
+  /** Fills what the process finds when it starts. @param home  its directory; the store is `state` */
+  readonly prepare?: (home: string) => Promise<void>
 }
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url))
@@ -74,12 +80,15 @@ export async function openBench(directory: string): Promise<Bench> {
 
   return {
     ca: (type) => readFileSync(certificateOf(type).certificate),
-    async product(type, { node = [], root } = {}) {
+    async product(type, { node = [], root, workers, config: own = {}, prepare } = {}) {
       const [port, ub] = [await freePort(), await freePort()]
       const home = join(directory, `product-${port}`)
       mkdirSync(home)
       writeFileSync(join(home, 'subscribers.yaml'), subscribersYaml(), { mode: 0o600 })
-      writeFileSync(join(home, 'config.yaml'), stringify(productConfig({ port, ub, upstream, ...certificateOf(type) })))
+      const { store, ap, ...rest } = productConfig({ port, ub, upstream, ...certificateOf(type) })
+      const merged = { ...rest, store: { ...store, ...own.store }, ap: { ...ap, ...own.ap } }
+      writeFileSync(join(home, 'config.yaml'), stringify({ ...merged, ...(workers !== undefined && { workers }) }))
+      await prepare?.(home)
       const main = root === undefined ? MAIN : join(root, 'src', 'main.ts')
       const args = [...node, main, 'serve', '--config', join(home, 'config.yaml')]
       return {
@@ -144,7 +153,7 @@ interface ProductPlace {
 }
 
 /** As an operator would have it: warnings in the log, every decision in an audit file, every default left alone. */
-function productConfig({ port, ub, upstream, certificate, key }: ProductPlace): object {
+function productConfig({ port, ub, upstream, certificate, key }: ProductPlace) {
   const host = '127.0.0.1'
   return {
     log: { level: 'warn', auditFile: 'audit.log' },

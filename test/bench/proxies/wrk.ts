@@ -3,8 +3,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import type { KeyHolders } from './keys.ts'
 import { DOCUMENTS, type Document, type Server } from './servers.ts'
-import { NAF, type Pieces } from './ues.ts'
+import { BSF, DOMAIN, NAF, type Pieces, REALM } from './ues.ts'
 
 /** One run of wrk. */
 export interface WrkJob {
@@ -16,8 +17,16 @@ export interface WrkJob {
   readonly pieces: readonly Pieces[]
   /** Counts that are used up already, per UE. */
   readonly counts: number[]
+  /** UEs of a file in the place of those. */
+  readonly holders?: HoldersOnTurn
   /** That every answer carries; undefined: answers are short. */
   readonly document?: Document | undefined
+}
+
+/** Whose turn it is, and counts that are used up already, of each the same. */
+export interface HoldersOnTurn extends KeyHolders {
+  turn: number
+  used: number
 }
 
 export interface Measured {
@@ -47,13 +56,13 @@ export async function runWrk(directory: string, server: Server, job: WrkJob): Pr
 
 /** @returns undefined when the window was missed */
 async function once(directory: string, { peer, port, pids }: Server, job: WrkJob): Promise<Measured | undefined> {
-  const { connections, seconds, warmUpS, delayMs = 0, pieces, counts, document } = job
+  const { connections, seconds, warmUpS, delayMs = 0, pieces, counts, document, holders } = job
   const file = join(directory, 'job.lua')
   const ues = pieces.map((ue, i) => lua({ ...ue, nc: counts[i] ?? 0 }))
   writeFileSync(
     file,
     `return { pids = {${pids().join(',')}}, seconds = ${seconds}, warmUpS = ${warmUpS}, delayMs = ${delayMs},\n` +
-      `ues = {\n${ues.join(',\n')}\n} }\n`,
+      `${holders ? `keys = ${lua(keysOf(holders))},\n` : ''}ues = {\n${ues.join(',\n')}\n} }\n`,
   )
   const length = Math.ceil(seconds + warmUpS)
   const args = ['-t1', `-c${connections}`, `-d${length}s`, '--timeout', '5s', '-s', SCRIPT, `https://${NAF}:${port}/`]
@@ -67,6 +76,11 @@ async function once(directory: string, { peer, port, pids }: Server, job: WrkJob
   if (of('bytes') < least) throw new Error(`wrk: ${of('bytes')} octets for ${of('requests')} requests`)
   const requests = of('requests1') - of('requests0')
   // Some were sent and not answered: a count is never used twice.
+  if (holders) {
+    const sent = of('requests') + connections
+    holders.turn += sent
+    holders.used += Math.ceil(sent / holders.count)
+  }
   const used = Math.ceil((of('requests') + connections) / pieces.length) + 1
   for (const i of pieces.keys()) counts[i] = (counts[i] ?? 0) + used
   if (!(of('cpuS1') >= 0 && requests > 0)) return undefined
@@ -78,6 +92,11 @@ async function once(directory: string, { peer, port, pids }: Server, job: WrkJob
     p99Us: of('p99Us'),
   }
 }
+
+const keysOf = ({ file, count, turn, used }: HoldersOnTurn) => ({
+  ...{ file, count, turn, used },
+  ...{ naf: NAF, bsf: BSF, realm: REALM, domain: DOMAIN },
+})
 
 /** A Lua table of texts and numbers. */
 function lua(values: object): string {
