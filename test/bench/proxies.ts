@@ -1,13 +1,13 @@
-import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { proveChecks } from './proxies/checks.ts'
 import { LOADS, type Load, SATURATION } from './proxies/loads.ts'
-import { plot } from './proxies/plot.ts'
-import { figure, latencyTable, type Results, table } from './proxies/results.ts'
-import { openBench, type Peer } from './proxies/servers.ts'
+import { captionNow } from './proxies/machine.ts'
+import { plotOf } from './proxies/numbers.ts'
+import { figure, jsonOf, latencyTable, type Results, table } from './proxies/results.ts'
+import { openBench, PEERS_IN_ORDER, type Peer } from './proxies/servers.ts'
 import { curlPattern, type Errand, pskPattern, runErrands } from './proxies/short.ts'
 import {
   isOurs,
@@ -27,6 +27,7 @@ import { verdictTable } from './proxies/verdicts.ts'
 import type { Measured } from './proxies/wrk.ts'
 
 // What a request costs the proxy, and what it costs those that could stand in its place:
+// npm run bench -- --out test/bench/results; npm run readme: this is what README tells
 // npm run bench [-- --quick] [-- --only NAME] [--rounds N] [--peers a,b] [--out DIRECTORY] [--profile DIRECTORY]
 //   [--against ROOT]: another working copy takes part, to tell what a change is worth; of that, pairs alone tell something
 // Each server is a process (or one and its child) on a core of its own; load, application server and this process share
@@ -46,7 +47,7 @@ const { values } = parseArgs({
 const ROUNDS = Number(values.rounds ?? (values.quick ? 3 : 11))
 const pace = paceOf(values.quick)
 const wanted = ['gba-proxy', ...values.peers.split(','), ...(values.against === undefined ? [] : ['before'])]
-const PEERS = (['gba-proxy', 'before', 'apache', 'nginx', 'static'] as const).filter((peer) => wanted.includes(peer))
+const PEERS = PEERS_IN_ORDER.filter((peer) => wanted.includes(peer))
 const SMALL_64 = { method: 'GET', document: 'small', connections: 64 } as const
 const chosen = LOADS.filter(({ name }) => values.only.length === 0 || values.only.some((part) => name.includes(part)))
 
@@ -73,7 +74,7 @@ async function main(): Promise<void> {
       else if (peer !== 'static') rsa.set(peer, await peerSite(bench, peer, 'rsa'))
     }
   }
-  const caption = `${new Date().toISOString().slice(0, 10)}, ${machine()}`
+  const caption = captionNow()
   console.log(`${caption}\n${ROUNDS} rounds; ${isPinned ? 'server on core 0, all else on core 1' : 'not pinned'}\n`)
 
   // Code gets hot, pools fill, and the checks show that they are on.
@@ -173,19 +174,8 @@ function report(results: Results, caption: string): void {
   if (out === undefined) return
   mkdirSync(out, { recursive: true })
   writeFileSync(join(out, 'proxies.md'), `${caption}; ${ROUNDS} rounds\n\n${text}`)
-  writeFileSync(join(out, 'proxies.json'), `${JSON.stringify({ caption, rounds: ROUNDS, results }, null, 1)}\n`)
-  writeFileSync(
-    join(out, 'proxies.svg'),
-    plot(results, PEERS, `${caption}; medians of ${ROUNDS} rounds, lines: their range`),
-  )
+  const kept = { caption, rounds: ROUNDS, results }
+  writeFileSync(join(out, 'proxies.json'), jsonOf(kept))
+  writeFileSync(join(out, 'proxies.svg'), plotOf(kept))
   console.log(`written to ${out}`)
-}
-
-function machine(): string {
-  const version = (program: string) => {
-    const said = execFileSync(program, ['-v'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
-    return /\d+\.\d+\.\d+/.exec(said)?.[0] ?? ''
-  }
-  const [first] = cpus()
-  return `${first?.model ?? 'unknown CPU'}, Node.js ${process.versions.node}, Apache ${version('apache2')}`
 }

@@ -2,6 +2,7 @@ import { configTable, TABLE_BEGIN, TABLE_END } from '../../src/config/table.ts'
 import { TOLERANCE_NAMES, TOLERANCES } from '../../src/core/tolerances.ts'
 import { FAULT_TABLE_BEGIN, FAULT_TABLE_END, faultTable } from '../../src/observe/fault-texts.ts'
 import { METRIC_TABLE_BEGIN, METRIC_TABLE_END, metricTable } from '../../src/observe/metric-definitions.ts'
+import { numbersText } from '../bench/proxies/numbers.ts'
 import { matrixTable } from './matrix.ts'
 
 /** What of README is generated: the markers, and what stands between them. */
@@ -11,6 +12,7 @@ export const GENERATED: readonly { readonly begin: string; readonly end: string;
   { begin: '<!-- tolerances:begin -->', end: '<!-- tolerances:end -->', content: toleranceTable },
   { begin: METRIC_TABLE_BEGIN, end: METRIC_TABLE_END, content: metricTable },
   { begin: '<!-- matrix:begin -->', end: '<!-- matrix:end -->', content: matrixTable },
+  { begin: '<!-- numbers:begin -->', end: '<!-- numbers:end -->', content: numbersText },
 ]
 
 /** The text with what stands between two markers replaced. @throws when the markers are not there, once each */

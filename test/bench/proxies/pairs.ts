@@ -1,5 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { captionNow } from './machine.ts'
+import { jsonOf } from './results.ts'
 import type { Server } from './servers.ts'
 import { type Pair, pairTable, verdictTable } from './verdicts.ts'
 import type { Measured } from './wrk.ts'
@@ -30,7 +32,7 @@ export function reportPair(pair: Pair, name: string, out: string | undefined): v
   console.log(`${pairTable([pair])}\n\n${verdictTable({}, [pair])}`)
   if (out === undefined) return
   mkdirSync(out, { recursive: true })
-  writeFileSync(join(out, `${name}.json`), `${JSON.stringify(pair, null, 1)}\n`)
+  writeFileSync(join(out, `${name}.json`), jsonOf({ caption: captionNow(), ...pair }))
 }
 
 function rssMbOf({ pids }: Server): number {

@@ -50,7 +50,7 @@ export function plot(results: Results, peers: readonly Peer[], caption: string):
   const foot = `<text x="20" y="${y + 8}" fill="#555">${escaped(caption)}</text>`
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y + 20}" viewBox="0 0 ${WIDTH} ${y + 20}" ` +
-    `font-family="sans-serif" font-size="11">\n<rect width="100%" height="100%" fill="#fff"/>\n` +
+    `font-family="sans-serif" font-size="11">\n<title>CPU time of the server for one request</title>\n<rect width="100%" height="100%" fill="#fff"/>\n` +
     `${[title, ...legend, ...parts, foot].join('\n')}\n</svg>\n`
   )
 }

@@ -4,6 +4,10 @@ import type { Measured } from './wrk.ts'
 /** Every round of every load, by peer; the rounds of one load are paired by their position. */
 export type Results = Record<string, Partial<Record<Peer, Measured[]>>>
 
+/** How results are kept: more digits than these are noise. */
+export const jsonOf = (value: object): string =>
+  `${JSON.stringify(value, (_, each) => (typeof each === 'number' ? Number(each.toPrecision(5)) : each), 1)}\n`
+
 export interface Spread {
   readonly median: number
   readonly min: number

@@ -11,7 +11,8 @@ export const DOCUMENTS = { small: 1536, medium: 65_536, large: 1_048_576 } as co
 export type Document = keyof typeof DOCUMENTS
 
 /** `before`: the product again, from another working copy, to compare with. */
-export type Peer = 'gba-proxy' | 'before' | 'apache' | 'nginx' | 'static'
+export const PEERS_IN_ORDER = ['gba-proxy', 'before', 'apache', 'nginx', 'static'] as const
+export type Peer = (typeof PEERS_IN_ORDER)[number]
 export type KeyType = 'p256' | 'rsa'
 
 /** A server under measurement. */
