@@ -5,7 +5,7 @@ import { GbaError } from './errors.ts'
 import type { AnswerHead, AnswerSink, Call, Client } from './http/client.ts'
 import { dateLine } from './http/exchange.ts'
 import type { Exchange } from './http/front.ts'
-import { reuseReadBuffer } from './http/read-buffers.ts'
+import { reuseBody, reuseReadBuffer } from './http/read-buffers.ts'
 import type { RequestHead } from './http/request-head.ts'
 import type { Logger } from './observe/log.ts'
 import type { ApRequest, Connection, Passage } from './passage.ts'
@@ -109,7 +109,7 @@ class Carriage implements AnswerSink {
     const proof = this.#passage.authenticated?.authenticationInfo(NO_BODY)
     const fields = fieldsText(returnedFields(head.rawHeaders), head.isBodyless ? head.contentLength : undefined, proof)
     if (whole) {
-      this.#exchange.send(status, fields, head.isBodyless ? undefined : whole, false, () => reuseReadBuffer(whole))
+      this.#exchange.send(status, fields, head.isBodyless ? undefined : whole, false, () => reuseBody(whole))
       return
     }
     const exchange = this.#exchange

@@ -11,8 +11,8 @@ export interface OutgoingRequest {
 /** Where an answer goes. Nothing is called before `request` has returned. */
 export interface AnswerSink {
   /**
-   * Once. `whole`: the complete body where it is all there already, and then `onEnd` is not called; undefined:
-   * `onData` and `onEnd` follow.
+   * Once. `whole`: the complete body where it is all there already, and then `onEnd` is not called; one up
+   * to 16 KiB may be gone once this returns. undefined: `onData` and `onEnd` follow.
    */
   onAnswer(head: AnswerHead, whole: Buffer | undefined): void
   /**

@@ -171,7 +171,9 @@ export class ClientConnection implements Holder {
       return true
     }
     const { head, isDone } = progress
-    const body = progress.body === undefined ? undefined : this.#own(progress.body)
+    // A small answer that came in one read is looked at where it lies, and at once.
+    const isAtOnce = head !== undefined && isDone && (progress.body?.length ?? 0) <= VIEWED_BYTES
+    const body = progress.body === undefined || isAtOnce ? progress.body : this.#own(progress.body)
     if (isDone) this.#answered(pending)
     else if (this.#reader.isInBody && !this.#isPaused) this.deadline = performance.now() + this.#options.timeoutMs
     const { sink } = pending
@@ -263,6 +265,8 @@ export class ClientConnection implements Holder {
 
 /** Up to this size head and body are copied into one piece, which is cheaper than to write two. */
 const JOINED_BYTES = 16 * 1024
+/** A whole body up to this size is not copied out of the way of the next read. */
+const VIEWED_BYTES = 16 * 1024
 /** By how much sooner than the server we give a kept connection up. */
 const KEEP_ALIVE_MARGIN_MS = 1000
 const NOTHING = Buffer.alloc(0)

@@ -89,7 +89,7 @@ export class Exchange {
     const head = this.#headText(status, fields, length, last)
     const isEmpty = !body || body.length === 0 || this.head.method === 'HEAD'
     if (isEmpty) socket.write(head, 'latin1')
-    else if (body.length <= JOINED_BYTES) socket.write(joined(head, body))
+    else if (body.length <= JOINED_BYTES) sendJoined(socket, head, body)
     else {
       socket.cork()
       socket.write(head, 'latin1')
@@ -155,12 +155,20 @@ export class Exchange {
 /** Up to here head and body are one piece, and one TLS record: copying is cheaper than a second of each. */
 const JOINED_BYTES = 16_384
 
-function joined(head: string, body: Uint8Array): Buffer {
-  const whole = Buffer.allocUnsafe(head.length + body.length)
-  whole.write(head, 0, 'latin1')
-  whole.set(body, head.length)
-  return whole
+/** The body is copied at once: it may be memory that something else is about to be read into. */
+function sendJoined(socket: TLSSocket, head: string, body: Uint8Array): void {
+  const length = head.length + body.length
+  const room = length > ROOM_BYTES ? Buffer.allocUnsafe(length) : (rooms.pop() ?? Buffer.allocUnsafeSlow(ROOM_BYTES))
+  room.write(head, 0, 'latin1')
+  room.set(body, head.length)
+  if (length > ROOM_BYTES) socket.write(room)
+  else socket.write(room.subarray(0, length), () => rooms.length < MOST_ROOMS && rooms.push(room))
 }
+
+/** Memory that answers are put together in, used again once they are sent. */
+const rooms: Buffer[] = []
+const ROOM_BYTES = 20_480
+const MOST_ROOMS = 512
 
 const statusLines = new Map<number, string>()
 

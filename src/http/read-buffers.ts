@@ -20,8 +20,20 @@ export function takeReadBuffer(size: number): Buffer {
 }
 
 /** For a body that is collected. @param size  octets, READ_BYTES at most */
-export const takeBody = (size: number): Buffer =>
-  size < WORTH_IT ? Buffer.allocUnsafe(size) : takeReadBuffer(READ_BYTES).subarray(0, size)
+export function takeBody(size: number): Buffer {
+  if (size < WORTH_IT) return Buffer.allocUnsafe(size)
+  const body = takeReadBuffer(READ_BYTES).subarray(0, size)
+  bodies.add(body)
+  return body
+}
+
+/** The same for a collected body, and for that alone: any other may be a view of what a connection reads into. */
+export function reuseBody(body: Buffer): void {
+  if (bodies.delete(body)) reuseReadBuffer(body)
+}
+
+/** Those that were given out. */
+const bodies = new WeakSet<Buffer>()
 
 /** Smaller memory is cheaper to make than to keep. */
 const WORTH_IT = 16_384
