@@ -1,20 +1,24 @@
 import { randomUUID } from 'node:crypto'
+import type { ApClients, Underway } from './ap-clients.ts'
 import type { Held, Lane } from './ap-lane.ts'
 import { type OwnAnswer, SERVER_TOKENS } from './ap-stages.ts'
 import { GbaError } from './errors.ts'
-import type { AnswerHead, AnswerSink, Call, Client } from './http/client.ts'
+import type { AnswerHead, AnswerSink } from './http/client.ts'
 import { dateLine } from './http/exchange.ts'
 import type { Exchange } from './http/front.ts'
 import { reuseBody, reuseReadBuffer } from './http/read-buffers.ts'
 import type { RequestHead } from './http/request-head.ts'
+import type { Place } from './load.ts'
 import type { Logger } from './observe/log.ts'
 import type { ApRequest, Connection, Passage } from './passage.ts'
+import type { Shedding } from './shedding.ts'
 import { headTextOf, returnedFields } from './ut/headers.ts'
 import { checkedMessage } from './ut/upstream.ts'
 
 export interface ExpressOptions {
-  readonly lane: Lane<Client>
+  readonly lane: Lane<ApClients>
   readonly connectionOf: (exchange: Exchange) => Connection
+  readonly shedding: Shedding
   readonly log: Pick<Logger, 'error'>
 }
 
@@ -46,7 +50,18 @@ export const EXPRESS_BODY_BYTES = 65_536
  * general road, and so is what is checked on the way out; only the carrying differs.
  */
 export function expressLane(options: ExpressOptions): (exchange: Exchange) => void {
-  return (exchange) => void new Carriage(options, exchange).go()
+  const { shedding } = options
+  return (exchange) => {
+    const place = shedding.enter()
+    if (place) {
+      void new Carriage(options, exchange, place).go()
+      return
+    }
+    const { head, socket } = exchange
+    const request = { id: randomUUID(), method: head.method, peer: socket.remoteAddress ?? '' }
+    const { status, headers, body } = shedding.refusal(request)
+    exchange.send(status, ownFields(headers), body)
+  }
 }
 
 /** One exchange on its way through the stages, to the application server and back. */
@@ -55,14 +70,16 @@ class Carriage implements AnswerSink {
   readonly #exchange: Exchange
   readonly #passage: Passage
   /** The rules of its arrival. */
-  readonly #held: Held<Client>
-  #call: Call | undefined
+  readonly #held: Held<ApClients>
+  readonly #place: Place
+  #call: Underway | undefined
   /** An answer of which the body is still to come. */
   #announced: { status: number; fields: string; contentLength: number | undefined } | undefined
 
-  constructor(options: ExpressOptions, exchange: Exchange) {
+  constructor(options: ExpressOptions, exchange: Exchange, place: Place) {
     this.#options = options
     this.#exchange = exchange
+    this.#place = place
     this.#passage = { request: readRequest(exchange) }
     this.#held = options.lane.hold()
   }
@@ -92,7 +109,7 @@ class Carriage implements AnswerSink {
       this.#answer(head, whole)
     } catch (error) {
       this.#call?.abort()
-      if (this.#exchange.hasBegun) this.#exchange.cut()
+      if (this.#exchange.hasBegun) this.#cut()
       else void this.#refuse(error)
     }
   }
@@ -109,16 +126,17 @@ class Carriage implements AnswerSink {
     const proof = this.#passage.authenticated?.authenticationInfo(NO_BODY)
     const fields = fieldsText(returnedFields(head.rawHeaders), head.isBodyless ? head.contentLength : undefined, proof)
     if (whole) {
+      this.#place.leave()
       this.#exchange.send(status, fields, head.isBodyless ? undefined : whole, false, () => reuseBody(whole))
       return
     }
     const exchange = this.#exchange
     if (exchange.isGone) {
-      this.#call?.abort()
+      this.#abort()
       return
     }
     exchange.onDrain = () => this.#call?.resume()
-    exchange.onGone = () => this.#call?.abort()
+    exchange.onGone = () => this.#abort()
     this.#announced = { status, fields, contentLength: head.contentLength }
   }
 
@@ -128,12 +146,13 @@ class Carriage implements AnswerSink {
   }
 
   onEnd(): void {
+    this.#place.leave()
     this.#begin()
     this.#exchange.end()
   }
 
   onFailed(error: GbaError): void {
-    if (this.#exchange.hasBegun) this.#exchange.cut()
+    if (this.#exchange.hasBegun) this.#cut()
     else void this.#refuse(error)
   }
 
@@ -145,9 +164,15 @@ class Carriage implements AnswerSink {
     this.#exchange.begin(announced.status, announced.fields, announced.contentLength)
   }
 
+  /** Never settled when the UE goes before it has sent all of it. */
   #body(): Promise<Buffer | undefined> {
     return new Promise((resolve, reject) => {
-      this.#exchange.body(resolve, () => reject(new GbaError('UT_REQUEST_TIMEOUT', 'the body took too long')))
+      this.#place.pause()
+      const take = (body: Buffer | undefined) => {
+        this.#place.resume()
+        resolve(body)
+      }
+      this.#exchange.body(take, () => reject(new GbaError('UT_REQUEST_TIMEOUT', 'the body took too long')))
     })
   }
 
@@ -155,8 +180,8 @@ class Carriage implements AnswerSink {
     const { forwarding } = this.#passage
     if (!forwarding) throw new TypeError('a request that nobody permitted')
     const { grant, path, headers, body } = checkedMessage(forwarding)
-    const client = this.#held.wayTo(grant.appServer)
-    this.#call = client.request({ method: grant.method, head: headTextOf(grant.method, path, headers), body }, this)
+    const request = { method: grant.method, head: headTextOf(grant.method, path, headers), body }
+    this.#call = this.#held.wayTo(grant.appServer).request(grant, request, this)
   }
 
   async #refuse(error: unknown): Promise<void> {
@@ -165,18 +190,34 @@ class Carriage implements AnswerSink {
       this.#own(answer, answer.headers.connection === 'close')
     } catch (err) {
       this.#options.log.error({ err, requestId: this.#passage.request.id }, 'ut.failed')
-      this.#exchange.cut()
+      this.#cut()
     }
   }
 
-  #own({ status, headers, body }: OwnAnswer, isLast: boolean): void {
-    const { connection: _, ...told } = headers
-    let fields = SERVER_LINE + dateLine()
-    for (const [name, value] of Object.entries(told)) {
-      for (const line of [value].flat()) fields += `${name}: ${line}\r\n`
-    }
-    this.#exchange.send(status, fields, status === 304 ? undefined : body, isLast)
+  /** Nobody is there any more to take the answer. */
+  #abort(): void {
+    this.#place.leave()
+    this.#call?.abort()
   }
+
+  #cut(): void {
+    this.#place.leave()
+    this.#exchange.cut()
+  }
+
+  #own({ status, headers, body }: OwnAnswer, isLast: boolean): void {
+    this.#place.leave()
+    const { connection: _, ...told } = headers
+    this.#exchange.send(status, ownFields(told), status === 304 ? undefined : body, isLast)
+  }
+}
+
+function ownFields(headers: OwnAnswer['headers']): string {
+  let fields = SERVER_LINE + dateLine()
+  for (const [name, value] of Object.entries(headers)) {
+    for (const line of [value].flat()) fields += `${name}: ${line}\r\n`
+  }
+  return fields
 }
 
 const NO_BODY = new Uint8Array()

@@ -1,6 +1,8 @@
 import type { Server as HttpsServer } from 'node:https'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
 import ap, { type ApOptions } from './ap.ts'
+import type { KnownAddresses } from './ap-addresses.ts'
+import { apClients } from './ap-clients.ts'
 import { EXPRESS_BODY_BYTES, expressLane, expressTakes } from './ap-express.ts'
 import { type Lane, type LaneRules, laneOf, type Prepared, together, type Way } from './ap-lane.ts'
 import { type ApPolicy, nonEmpty, plainPolicyOf } from './ap-policy.ts'
@@ -11,13 +13,13 @@ import type { EpochMs } from './core/bytes.ts'
 import type { Fqdn } from './core/identity.ts'
 import { PSK_HINT } from './core/psk-identity.ts'
 import { type FaultCode, GbaError, problemOf } from './errors.ts'
-import { type ClientOptions, httpClient } from './http/client.ts'
 import { type Front as Express, strictFront } from './http/front.ts'
 import type { Audit, AuditRecord } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
 import type { UpstreamLoad } from './observe/metrics.ts'
 import type { AppServer } from './passage.ts'
 import { createServer, STOP_GRACE_MS, unborn } from './server.ts'
+import type { Shedding } from './shedding.ts'
 import { type AddressBlock, addressTest, parseAddressBlock } from './tls/addresses.ts'
 import { admitFront, type FrontOptions, frontOf } from './tls/front.ts'
 import { withoutFrontHeaders } from './tls/front-headers.ts'
@@ -48,6 +50,9 @@ export interface ListenerParts {
   readonly now: () => EpochMs
   /** Told of what is kept open to an application server. @returns to be called when that is gone */
   readonly registerUpstream: (appServer: string, load: () => UpstreamLoad) => () => void
+  /** Of all listeners, and of all rules that name the same servers. */
+  readonly addresses: KnownAddresses
+  readonly shedding: Shedding
   /** To begin with. */
   readonly rules: ApRules
 }
@@ -125,19 +130,21 @@ export async function apListeners(given: ListenerParts): Promise<ApListeners> {
   }
 }
 
-const NO_LOAD: UpstreamLoad = { open: 0, waiting: 0 }
-
 /** What a listener makes of the rules for all. */
 interface Own {
   readonly scheme: StageOptions['scheme']
   readonly policyOf?: (policy: ApPolicy) => ApPolicy
 }
 
-function laneFor<Kind extends Way>(
-  { config, current, lanes, log, registerUpstream }: Making,
+/** A way that says how busy each of its connections to an address is. */
+interface LoadedWay extends Way {
+  loads(): readonly UpstreamLoad[]
+}
+
+function laneFor<Kind extends LoadedWay>(
+  { addresses, config, current, lanes, log, registerUpstream }: Making,
   { scheme, policyOf = (policy) => policy }: Own,
   open: (server: AppServer) => Kind,
-  loadOf: (way: Kind, name: string) => UpstreamLoad,
 ): Lane<Kind> {
   const withoutFront = withoutFrontOf(config)
   const rulesOf = ({ authIntAnswerBytes, common, policy: ofAll }: ApRules): LaneRules => {
@@ -145,11 +152,24 @@ function laneFor<Kind extends Way>(
     const stages = stagesOf({ ...common, ...policy, log, scheme, withoutFront })
     return { stages, appServers: policy.appServers, authIntAnswerBytes }
   }
-  const onOpen = ({ name }: AppServer, way: Kind) => registerUpstream(name, () => loadOf(way, name))
+  const onOpen = (server: AppServer, way: Kind) => {
+    const letGo = addresses.hold(server)
+    const forget = registerUpstream(server.name, () => addedUp(way.loads()))
+    return () => {
+      forget()
+      letGo()
+    }
+  }
   const lane = laneOf(rulesOf(current()), open, onOpen)
   lanes.push((rules) => lane.prepare(rulesOf(rules)))
   return lane
 }
+
+const addedUp = (loads: readonly UpstreamLoad[]): UpstreamLoad =>
+  loads.reduce<UpstreamLoad>((sum, each) => ({ open: sum.open + each.open, waiting: sum.waiting + each.waiting }), {
+    open: 0,
+    waiting: 0,
+  })
 
 async function fastifyFor(
   parts: Making,
@@ -157,13 +177,13 @@ async function fastifyFor(
   live: LiveTls | undefined,
   onStopping?: (lingerMs: number) => void,
 ) {
-  const { audit, config, log } = parts
+  const { addresses, audit, config, log, shedding } = parts
   const { limits } = config
   const onRefused = unborn(audit, 'ut.refused')
   const server = createServer({ log, limits, tls: live?.options(), onRefused, ...(onStopping && { onStopping }) })
-  const open = (to: AppServer) => upstreams([to])
-  const lane = laneFor(parts, own, open, (way, name) => way.loads().get(name)?.() ?? NO_LOAD)
-  await server.register(ap, { lane, connectionOf: connectionFor })
+  const open = (to: AppServer) => upstreams([to], new Map([[to.name, addresses.of(to)]]))
+  const lane = laneFor(parts, own, open)
+  await server.register(ap, { lane, shedding, connectionOf: connectionFor })
   return server
 }
 
@@ -206,35 +226,18 @@ async function tlsServer(parts: Making) {
 
 /** The lane that the common request takes; everything else goes the general road behind it. */
 function expressBefore(fastify: Awaited<ReturnType<typeof fastifyFor>>, parts: Making): Express {
-  const { config, log } = parts
+  const { addresses, config, log, shedding } = parts
   const { limits } = config
-  const open = (server: AppServer) => httpClient(clientOptionsOf(server))
-  const lane = laneFor(parts, { scheme: 'https' }, open, (client) => client)
+  const open = (server: AppServer) => apClients(server, addresses.of(server))
+  const lane = laneFor(parts, { scheme: 'https' }, open)
   fastify.addHook('onClose', async () => lane.destroy())
   return strictFront(fastify.server as HttpsServer, {
     limits: { ...limits, bodyBytes: Math.min(limits.bodyBytes, EXPRESS_BODY_BYTES) },
     isForGeneral: expectsReplay,
     takes: expressTakes,
-    serve: expressLane({ lane, log, connectionOf: ({ socket }) => connectionOfSocket(socket) }),
+    serve: expressLane({ lane, shedding, log, connectionOf: ({ socket }) => connectionOfSocket(socket) }),
   })
 }
-
-/** As many wait for a connection as would be served within the patience of one, and no more than memory bears. */
-const clientOptionsOf = ({ name, url, timeoutMs, connectTimeoutMs, connections, tls }: AppServer): ClientOptions => ({
-  name,
-  url,
-  timeoutMs,
-  connectTimeoutMs,
-  connections,
-  maxWaiting: MAX_WAITING,
-  idleMs: IDLE_MS,
-  ...(tls && { tls }),
-})
-
-const MAX_WAITING = 10_000
-
-/** A server that closes sooner says so, or loses a race that is answered. */
-const IDLE_MS = 4_000
 
 /** A TLS handshake is short, and the key of a slow BSF comes within its own timeout. */
 const PSK_LIMITS = { peekBytes: 65_536, handshakeMs: 10_000 }

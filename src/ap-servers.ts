@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { knownAddresses } from './ap-addresses.ts'
 import type { Prepared } from './ap-lane.ts'
 import { type ApListener, type ApRules, apListeners, type Listening, refusedBeforeTls } from './ap-listeners.ts'
 import { type ApPolicy, apPolicyOf } from './ap-policy.ts'
@@ -7,9 +8,11 @@ import type { EpochMs } from './core/bytes.ts'
 import type { Btid, Fqdn } from './core/identity.ts'
 import type { UaProtocolId } from './core/naf-id.ts'
 import type { SettingsOf } from './hss/settings.ts'
+import { Load, type LoadState } from './load.ts'
 import type { Audit } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
 import type { UpstreamLoad } from './observe/metrics.ts'
+import { shedding, watchLoop } from './shedding.ts'
 import { rateOf, sourcesBut } from './sources.ts'
 import type { State } from './state.ts'
 import { memoryRateLimiter } from './store/memory-rate-limiter.ts'
@@ -28,6 +31,7 @@ import { passwordDoor } from './ua/password.ts'
 import { type PskDoor, pskDoor } from './ua/psk.ts'
 import { NO_DEMANDS } from './ua/rebootstrap.ts'
 import { type ApSubscribers, followApSubscribers } from './ua/subscriber-file.ts'
+import type { AppServerState } from './ut/addresses.ts'
 import { isFirst } from './worker-place.ts'
 import type { KeySource } from './zn/port.ts'
 
@@ -58,6 +62,10 @@ export interface ApServers {
    * @throws ConfigError for a file; nothing has changed then
    */
   prepare(next: ApConfig): Prepared
+  /** Every address of every application server, as it is thought of now. */
+  appServerStates(): readonly AppServerState[]
+  /** What this process has taken on, and what it has not. */
+  load(): LoadState
   /** Says what expires soon. */
   sweep(): void
   /** Lets go of the files that are followed. */
@@ -76,6 +84,9 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
   const made = { psk, memory, isRevoked }
   let files = followedFiles(config, parts, undefined)
   const rules = rulesOf(config, parts, { ...made, files })
+  const load = new Load(config.limits)
+  const loop = watchLoop(load)
+  const addresses = knownAddresses((change) => log.warn(change, 'ap.app-server-health'))
   const listeners = await apListeners({
     config,
     log,
@@ -84,13 +95,21 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     live,
     now,
     rules,
+    addresses,
+    shedding: shedding(load, { audit, log }),
     registerUpstream: parts.registerUpstream,
+  }).catch((error: unknown) => {
+    loop.close()
+    addresses.close()
+    throw error
   })
   endCertificateConnections = listeners.endCertificateConnections
   return {
     servers: listeners.servers,
     reload: () => live.reload(),
     expiries: () => live.expiries(),
+    appServerStates: () => addresses.states(),
+    load: () => load.state(),
     prepare(next) {
       const before = files
       const following = followedFiles(next, parts, before)
@@ -101,6 +120,7 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
         return {
           commit() {
             prepared.commit()
+            load.limit(next.limits)
             commitNames()
             files = following
             closeUnshared(before, following)
@@ -117,6 +137,8 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     },
     sweep: () => live.check(now()),
     close() {
+      loop.close()
+      addresses.close()
       live.close()
       closeUnshared(files, NO_FILES)
     },

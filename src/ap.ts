@@ -3,7 +3,9 @@ import type { Held, Lane } from './ap-lane.ts'
 import { type OwnAnswer, SERVER_TOKENS } from './ap-stages.ts'
 import { headerValues } from './core/headers.ts'
 import { GbaError } from './errors.ts'
+import type { Place } from './load.ts'
 import type { ApRequest, Connection, Passage } from './passage.ts'
+import type { Shedding } from './shedding.ts'
 import ut from './ut/plugin.ts'
 import { type CheckedHeaders, FORWARDING, type Forwarding, type upstreams } from './ut/upstream.ts'
 
@@ -14,6 +16,7 @@ export interface ApOptions {
   readonly lane: Lane<GeneralWay>
   /** What is known of the connection that a request came on. @throws GbaError UA_FRONT_SILENT */
   readonly connectionOf: (request: FastifyRequest) => Connection
+  readonly shedding: Shedding
 }
 
 declare module 'fastify' {
@@ -21,6 +24,7 @@ declare module 'fastify' {
     passage: Passage
     /** The rules that this request goes by. */
     held: Held<GeneralWay>
+    place: Place | null
   }
 }
 
@@ -30,11 +34,12 @@ declare module 'fastify' {
  * @see 3GPP TS 24.109 clause 7 (Rel-17)
  */
 export default async function ap(scope: FastifyInstance, options: ApOptions) {
-  const { lane } = options
+  const { lane, shedding } = options
   const ways = new WeakMap<Forwarding, GeneralWay>()
 
   scope.decorateRequest('passage')
   scope.decorateRequest('held')
+  scope.decorateRequest('place', null)
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   scope.setErrorHandler(refuse)
@@ -43,6 +48,14 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
   })
 
   scope.addHook('onRequest', async (request, reply) => {
+    const place = shedding.enter()
+    if (!place) {
+      const { id, method, ip } = request
+      const answer = shedding.refusal({ id, method, peer: ip })
+      return send(reply.header('server', SERVER_TOKENS), answer, answer.body)
+    }
+    request.place = place
+    reply.raw.once('close', () => place.leave())
     const passage: Passage = { request: readRequest(request) }
     request.passage = passage
     const held = lane.hold()
@@ -58,9 +71,12 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
       return reply.code(204).send()
     }
     await stages.enter(passage, connection)
+    // Its body comes as slowly as the UE sends it.
+    place.pause()
   })
 
   scope.addHook('preHandler', async (request, reply) => {
+    request.place?.resume()
     const body = Buffer.isBuffer(request.body) ? request.body : undefined
     const answer = await request.held.rules.stages.prepare(request.passage, body)
     if (answer) return send(reply, answer, answer.status === 200 ? answer.body : undefined)

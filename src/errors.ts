@@ -78,10 +78,12 @@ export const FAULTS = {
   UT_AS_TIMEOUT: { by: 'peer', ut: 504, ub: null, zn: null },
   UT_AS_ANSWER_INVALID: { by: 'peer', ut: 502, ub: null, zn: null },
   UT_AS_OVERLOADED: { by: 'peer', ut: 503, ub: null, zn: null },
+  UT_AS_SUSPENDED: { by: 'peer', ut: 503, ub: null, zn: null },
   UT_AS_WANTS_CREDENTIALS: { by: 'peer', ut: 403, ub: null, zn: null },
   UT_ANSWER_TOO_LARGE: { by: 'peer', ut: 502, ub: null, zn: null },
   // ours
   INTERNAL: { by: 'us', ut: 500, ub: 500, zn: 5012 },
+  AP_OVERLOADED: { by: 'us', ut: 503, ub: null, zn: null },
   STORE_UNAVAILABLE: { by: 'us', ut: 503, ub: 503, zn: 3004 },
 } as const satisfies Record<string, Fault>
 

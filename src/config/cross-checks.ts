@@ -139,6 +139,14 @@ function appServers(ap: ApConfig): Finding[] {
     if (pseudonym === 'pairwise' && trust === 'internal') {
       findings.push({ path: at('pseudonym'), detail: 'pairwise is for a server with trust: external' })
     }
+    for (const [j, other] of server.moreUrls.entries()) {
+      if (new URL(other).protocol !== new URL(url).protocol) {
+        findings.push({ path: [...at('moreUrls'), j], detail: `must have the scheme of url, ${url}` })
+      }
+      if ([url, ...server.moreUrls.slice(0, j)].includes(other)) {
+        findings.push({ path: [...at('moreUrls'), j], detail: `${other} comes twice` })
+      }
+    }
     if (url.startsWith('http:')) {
       const odd = Object.entries({ caFile, certificateFile, keyFile, servername }).filter(([, value]) => value !== '')
       findings.push(...odd.map(([key]) => ({ path: at(key), detail: 'is for an https url' })))

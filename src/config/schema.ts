@@ -31,7 +31,7 @@ export const configSchema = given(
         ),
         auditEveryNth: integer(
           'Audit sampling',
-          'Of the requests that are let through, one in so many is recorded; refusals always are.',
+          'Of the requests that are let through, one in so many is recorded; refusals always are, of AP_OVERLOADED one a second.',
           [1, 1_000_000],
           1,
         ),

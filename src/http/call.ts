@@ -6,6 +6,8 @@ export interface OutgoingRequest {
   /** Request line and fields with the empty line, one octet a character; its Content-Length is that of `body`. */
   readonly head: string
   readonly body: Uint8Array | undefined
+  /** How often it was sent before, by others. Default: never. */
+  readonly timesSent?: number
 }
 
 /** Where an answer goes. Nothing is called before `request` has returned. */
@@ -31,6 +33,10 @@ export interface Call {
   resume(): void
   /** The connection is destroyed if the request was sent. Nothing of the sink is called any more. */
   abort(): void
+  /** How often it was sent. */
+  readonly timesSent: number
+  /** An octet of an answer has come. */
+  readonly hasBegun: boolean
 }
 
 /** What has the request now. */
@@ -47,8 +53,8 @@ export class PendingCall implements Call {
   readonly giveUpAt: number
   /** undefined once it is over. */
   holder: Holder | undefined
-  /** It was sent a second time. */
-  isRepeated = false
+  timesSent: number
+  hasBegun = false
   isAborted = false
 
   constructor(request: OutgoingRequest, sink: AnswerSink, giveUpAt: number, holder: Holder) {
@@ -56,6 +62,7 @@ export class PendingCall implements Call {
     this.sink = sink
     this.giveUpAt = giveUpAt
     this.holder = holder
+    this.timesSent = request.timesSent ?? 0
   }
 
   resume(): void {

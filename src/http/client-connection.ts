@@ -75,6 +75,7 @@ export class ClientConnection implements Holder {
     this.reserved = undefined
     this.#pending = pending
     pending.holder = this
+    pending.timesSent++
     this.#reader.begin(method === 'HEAD')
     this.deadline = Math.min(now + this.#options.timeoutMs, pending.giveUpAt)
     const socket = this.#socket
@@ -124,6 +125,7 @@ export class ClientConnection implements Holder {
   fail(error: GbaError): void {
     if (this.#isGone) return
     const pending = this.#pending ?? this.reserved
+    if (this.#pending !== undefined) this.#pending.hasBegun = this.#reader.hasBegun
     this.#pending = undefined
     this.#close(error)
     pending?.fail(error)
@@ -238,7 +240,6 @@ export class ClientConnection implements Holder {
       return
     }
     this.#pending = undefined
-    pending.isRepeated = true
     this.close()
     this.#options.pool.onUnread(pending)
   }
@@ -274,7 +275,7 @@ const NOTHING = Buffer.alloc(0)
 /** @see RFC 9110 section 9.2.1 (2022) */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 
-const mayRepeat = ({ isRepeated, request }: PendingCall): boolean => !isRepeated && SAFE.has(request.method)
+const mayRepeat = ({ timesSent, request }: PendingCall): boolean => timesSent < 2 && SAFE.has(request.method)
 
 const closedByServer = () => new GbaError('UT_AS_UNREACHABLE', 'closed by the server')
 

@@ -18,6 +18,8 @@ export interface ClientOptions {
   readonly connections: number
   /** At most waiting; one more is refused at once. */
   readonly maxWaiting: number
+  /** Where every connection is busy, one that waited so long is refused. Default: it waits as long as it may live. */
+  readonly maxWaitMs?: number
   /** A kept connection is closed when it was not used for so long, or 1 s before the server says that it closes it. */
   readonly idleMs: number
   /** Default: 16 KiB. */
@@ -44,8 +46,8 @@ export interface Client {
  *
  * A request fails with UT_AS_UNREACHABLE where no connection stands in time or it breaks off, with UT_AS_TIMEOUT where
  * waiting, connecting and answering together take longer than connectTimeoutMs and timeoutMs, or a piece of the body
- * longer than timeoutMs, with UT_AS_ANSWER_INVALID, and with UT_AS_OVERLOADED where too many wait. Times are kept to a
- * tenth of a second. GET and HEAD are sent again, once, where a kept connection was closed as they came.
+ * longer than timeoutMs, with UT_AS_ANSWER_INVALID, and with UT_AS_OVERLOADED where too many wait, or one for longer
+ * than maxWaitMs. Times are kept to a tenth of a second. GET and HEAD are sent again, once, where a kept connection was closed as they came.
  * @throws Error on a URL or certificate that is none
  */
 export function httpClient(options: ClientOptions): Client {
@@ -193,12 +195,23 @@ class Pool implements Client, ConnectionPool, Holder {
     process.nextTick(() => pending.fail(error))
   }
 
+  /** Who waits for a connection that is being opened has the time that it may take; others wait for the server. */
+  #refuseWhoWaitsTooLong(now: number): void {
+    const { connections, connectTimeoutMs, timeoutMs, maxWaitMs = Infinity, name } = this.#options
+    if (this.#opening > 0 || this.open < connections) return
+    for (const pending of this.#queue) {
+      if (now - (pending.giveUpAt - connectTimeoutMs - timeoutMs) < maxWaitMs) break
+      this.#drop(pending, new GbaError('UT_AS_OVERLOADED', `${name}: every connection is busy for too long`))
+    }
+  }
+
   #sweep(): void {
     const now = performance.now()
     for (const pending of this.#queue) {
       if (pending.giveUpAt > now) break
       this.#drop(pending, new GbaError('UT_AS_TIMEOUT', 'no connection in time'))
     }
+    this.#refuseWhoWaitsTooLong(now)
     for (const connection of this.#connections) if (connection.deadline <= now) connection.expire(now)
     if (this.open > 0 || this.#queue.size > 0) return
     clearInterval(this.#sweeping)

@@ -328,9 +328,14 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     advice: 'Look at the server, and whether its url is its HTTP port.',
   },
   UT_AS_OVERLOADED: {
-    happened: 'As many requests wait for a connection to the application server as may, and this would be one more.',
+    happened: 'More requests wait for a connection to the application server than may, or this one did for too long.',
     clause: 'RFC 9110 §15.6.4',
     advice: 'Look at the server, which is slower than its requests come; raise its connections if it could take more.',
+  },
+  UT_AS_SUSPENDED: {
+    happened: 'Every address of the application server failed so often, or says of itself, that none is tried now.',
+    clause: 'RFC 9110 §15.6.4',
+    advice: 'Look at the server; the UE may come again after Retry-After. What failed before was UT_AS_UNREACHABLE.',
   },
   UT_AS_WANTS_CREDENTIALS: {
     happened: 'The application server asked for credentials; a 401 would make handsets bootstrap, so the UE gets 403.',
@@ -346,6 +351,11 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     happened: 'A defect of this program.',
     clause: 'none',
     advice: 'The log has it whole under the request id; report it.',
+  },
+  AP_OVERLOADED: {
+    happened: 'More requests are under way than ap.limits.inFlight, or the process is later than maxLoopDelayMs.',
+    clause: 'RFC 9110 §15.6.4',
+    advice: 'One of a second is recorded; ap.shedding in the log counts all. Add workers or hosts, or look who floods.',
   },
   STORE_UNAVAILABLE: {
     happened: 'The store cannot be read or written, or is full; nothing is accepted that cannot be recorded.',

@@ -49,6 +49,8 @@ describe('the keys of the configuration', () => {
     ['ap.httpFront', 'restart'],
     ['ap.front', 'restart'],
     ['ap.limits.failures', 'live'],
+    ['ap.limits.inFlight', 'live'],
+    ['ap.limits.maxLoopDelayMs', 'live'],
     ['ap.limits.bodyBytes', 'restart'],
   ] as const) {
     test(`${key}: ${takes}`, () => {

@@ -241,6 +241,20 @@ describe('what only several keys together show is refused:', () => {
       /twice/,
     ],
     [
+      'a further address of another scheme',
+      AP.replace("8085/' }", "8085/', moreUrls: ['https://127.0.0.1:8086'] }"),
+      7,
+      'ap.appServers[0].moreUrls[0]',
+      /scheme/,
+    ],
+    [
+      'an address that comes twice, written otherwise',
+      AP.replace("8085/' }", "8085/', moreUrls: ['http://127.0.0.1:8086', 'http://127.0.0.1:8085'] }"),
+      7,
+      'ap.appServers[0].moreUrls[1]',
+      /twice/,
+    ],
+    [
       'two NAFs of one name',
       AP.replace('org\n', "org\n    - { fqdn: xcap.example.org, uaProtocolIds: ['0100000002'] }\n"),
       5,

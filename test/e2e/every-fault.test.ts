@@ -86,9 +86,11 @@ const PROVOKED_IN: Readonly<Record<FaultCode, `${'e2e' | 'http'}/${string}.test.
   UT_AS_TIMEOUT: PEERS,
   UT_AS_ANSWER_INVALID: PEERS,
   UT_AS_OVERLOADED: 'http/client-pool.test.ts',
+  UT_AS_SUSPENDED: 'e2e/app-server-addresses.test.ts',
   UT_AS_WANTS_CREDENTIALS: PEERS,
   UT_ANSWER_TOO_LARGE: PEERS,
   INTERNAL: 'here',
+  AP_OVERLOADED: 'e2e/shedding.test.ts',
   STORE_UNAVAILABLE: 'here',
 }
 

@@ -187,6 +187,13 @@ describe('a kept connection that the server closes as a request comes', () => {
       })
     }
 
+    test(`fails GET where it ${how}, if it was sent before by somebody else: twice is enough`, async () => {
+      const { client, as } = await pairOfHangingUp(hangUp)
+      await ask(client)
+      await assert.rejects(ask(client, { ...requestOf('GET', '/second'), timesSent: 1 }), unreachable)
+      assert.equal(as.arrived.length, 2)
+    })
+
     for (const method of ['PUT', 'DELETE', 'POST', 'get', 'OPTIONS']) {
       test(`fails ${method} where it ${how}: what may have been done is not done twice`, async () => {
         const { client, as } = await pairOfHangingUp(hangUp)

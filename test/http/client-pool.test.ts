@@ -72,6 +72,19 @@ describe('requests for which there is no connection', () => {
     assert.ok(!held.some(({ target }) => target === '/6'))
   })
 
+  test('are refused where all are busy for longer than they may wait, and those on their way are served', async () => {
+    const { client, held } = await holding({ connections: 1, maxWaitMs: 100 })
+    const first = ask(client, get('/1'))
+    await until(() => held.length === 1)
+    await assert.rejects(ask(client, get('/2')), overloaded)
+    held[0]?.answer()
+    await first
+    assert.deepEqual(
+      held.map(({ target }) => target),
+      ['/1'],
+    )
+  })
+
   test('are refused as overload, which is 503 and no fault of the UE', async () => {
     const { client } = await holding({ connections: 1, maxWaiting: 0 })
     ask(client).catch(() => {})

@@ -133,7 +133,7 @@ describe('imports', () => {
     const others = ['zn', 'zh', 'ub', 'hss', 'as', 'store', 'tls', 'config']
     const beyond = ourImports.filter(
       ({ from, to, typeOnly }) =>
-        ['ap.ts', 'ap-stages.ts', 'ap-express.ts'].includes(from) &&
+        ['ap.ts', 'ap-clients.ts', 'ap-stages.ts', 'ap-express.ts', 'shedding.ts'].includes(from) &&
         others.includes(unitOf(to)) &&
         !(typeOnly && MEETING_POINTS.includes(to)),
     )
@@ -174,8 +174,8 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['observe/exposition.ts'],
   // what others send, and the lab's documents, which are edited where an element stands
   saxes: ['core/xml.ts', 'as/xml-document.ts'],
-  // the client of a BSF and the client of an application server
-  undici: ['zn/http.ts', 'ut/upstream.ts'],
+  // the client of a BSF, the client of an application server, and who asks after its health
+  undici: ['zn/http.ts', 'ut/upstream.ts', 'ut/health.ts'],
   // configuration, subscribers, and cards
   yaml: ['config/load.ts', 'config/yaml-place.ts', 'ue/sim.ts'],
 }
@@ -227,7 +227,10 @@ describe('what is pure', () => {
       'verify',
     ].map((name) => `ua/${name}.ts`),
     ...['answer', 'nbsp-gba', 'cache', 'local', 'port'].map((name) => `zn/${name}.ts`),
-    ...['authorise', 'header-names', 'headers', 'routes', 'target', 'xcap-uri'].map((name) => `ut/${name}.ts`),
+    ...['addresses', 'authorise', 'balance', 'breaker', 'header-names', 'headers', 'routes', 'target', 'xcap-uri'].map(
+      (name) => `ut/${name}.ts`,
+    ),
+    'load.ts',
   ]
 
   test('imports node:crypto of all that Node has', () => {

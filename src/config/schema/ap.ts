@@ -317,6 +317,22 @@ const limits = section('Limits', 'What one client may take.', {
     [1, 1_000_000],
     10_000,
   ),
+  inFlight: live(
+    integer(
+      'In flight',
+      'Most requests under way in one process, those whose body is still to come excepted; more get 503 at once.',
+      [1, 1_000_000],
+      1000,
+    ),
+  ),
+  maxLoopDelayMs: live(
+    integer(
+      'Loop delay',
+      'How late the process may be with its work; while it is later, new requests get 503 at once; 0: any time.',
+      [0, 60_000],
+      500,
+    ),
+  ),
   failures: live(
     section('Failures', 'How often wrong responses and unknown B-TIDs are answered; beyond that it is 429.', {
       perIdentity: rate('Per identity', 'For one B-TID or username, from one source.', { burst: 10, perMinute: 10 }),
@@ -332,9 +348,49 @@ const limits = section('Limits', 'What one client may take.', {
   ),
 })
 
+const breaker = section('Breaker', 'When an address of the server is left alone, after which one request tries it.', {
+  failures: integer(
+    'Failures',
+    'So many requests in a row without a connection or an answer in time; what is answered is no failure.',
+    [1, 10_000],
+    20,
+  ),
+  openMs: integer('Open', 'How long it is left alone; with no other address UEs get 503 at once.', MILLISECONDS, 2000),
+  gatewayStatuses: flag('Gateway statuses', 'Whether 502, 503 and 504 of the server are failures, too.', false),
+})
+
+const health = given('Health', 'Makes each address be asked after its health, beside what users send.', {
+  path: text('path-prefix', 'Path', 'Asked by GET, without any identity.'),
+  intervalMs: integer('Interval', 'Time between two checks of one address.', [100, 3_600_000], 5000),
+  timeoutMs: integer('Timeout', 'Time it has for an answer.', MILLISECONDS, 2000),
+  expectStatus: integer('Status', 'Of an address that is well.', [200, 599], 200),
+  failures: integer('Failures', 'So many other answers in a row, or none, and it is left alone.', [1, 100], 2),
+})
+
 const appServer = given('Application server', 'One server behind the AP.', {
   name: text('name', 'Name', 'What routes and logs call it.'),
   url: text('origin', 'URL', 'Where it listens: scheme, host and port.'),
+  moreUrls: list(
+    'Further URLs',
+    'Further addresses of the same server, with the scheme of url; its name in a Host header remains that of url.',
+    text('origin', 'URL', 'Scheme, host and port.'),
+    0,
+    [],
+  ),
+  balance: oneOf(
+    'Balance',
+    'least-load: the address with the fewest requests under way; hash: the same one for all documents of one user.',
+    ['least-load', 'hash'],
+    'least-load',
+  ),
+  slowStartMs: integer(
+    'Slow start',
+    'Of several addresses: how long one that came back takes to its whole share; 0: none.',
+    [0, 3_600_000],
+    10_000,
+  ),
+  breaker,
+  health: Type.Optional(health),
   xcapRoot: textOr(
     'path-prefix',
     'XCAP root',
@@ -409,14 +465,26 @@ const appServer = given('Application server', 'One server behind the AP.', {
     ['preserve', 'upstream'],
     'preserve',
   ),
-  timeoutMs: integer('Timeout', 'Time it has to begin its answer; past it the UE gets 504.', MILLISECONDS, 10_000),
+  timeoutMs: integer(
+    'Timeout',
+    'Time it has to begin its answer, and for each further piece of it; past it the UE gets 504.',
+    MILLISECONDS,
+    10_000,
+  ),
   connectTimeoutMs: integer(
     'Connect timeout',
-    'Time it has to accept a connection; past it the UE gets 502.',
+    'Time it has to accept a connection, TLS included; past it the UE gets 502.',
     MILLISECONDS,
     2000,
   ),
-  connections: integer('Connections', 'Most connections kept open to it.', [1, 65_535], 64),
+  connections: integer('Connections', 'Most connections kept open to each address, by each listener.', [1, 65_535], 64),
+  waiting: integer('Waiting', 'Most requests that wait for such a connection; more get 503.', [0, 1_000_000], 500),
+  waitMs: integer(
+    'Wait',
+    'Longest wait for such a connection while all are busy, then 503; on the express lane, httpFront: strict.',
+    MILLISECONDS,
+    500,
+  ),
 })
 
 const route = given('Route', 'Which requests go to which application server, and by what rule.', {

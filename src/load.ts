@@ -1,0 +1,104 @@
+/** How much is taken on at a time. */
+export interface LoadLimits {
+  /** Requests under way. */
+  readonly inFlight: number
+  /** How late the process may be; 0: it does not matter. */
+  readonly maxLoopDelayMs: number
+}
+
+export type Overload = 'in-flight' | 'loop-delay'
+
+/** What is known of the load, for metrics. */
+export interface LoadState {
+  readonly inFlight: number
+  readonly isLate: boolean
+  /** Requests that were not taken on, by why. */
+  readonly refused: Readonly<Record<Overload, number>>
+}
+
+/** One request's part of the load. */
+export interface Place {
+  /** It waits for its client, who may be slow: that is no load. */
+  pause(): void
+  resume(): void
+  /** It is over; any further call does nothing. */
+  leave(): void
+}
+
+/** What one process has taken on, and whether it takes on more. Pure: who calls tells the time. */
+export class Load {
+  #limits: LoadLimits
+  readonly #refused: Record<Overload, number> = { 'in-flight': 0, 'loop-delay': 0 }
+  #inFlight = 0
+  #lateSamples = 0
+  #toldAt = -Infinity
+  #untold = 0
+
+  constructor(limits: LoadLimits) {
+    this.#limits = limits
+  }
+
+  /** From now on; what is under way goes on, though it be more than that. */
+  limit(limits: LoadLimits): void {
+    this.#limits = limits
+  }
+
+  /** Why nothing more is taken on; undefined: something is. */
+  get overload(): Overload | undefined {
+    if (this.#inFlight >= this.#limits.inFlight) return 'in-flight'
+    return this.#isLate ? 'loop-delay' : undefined
+  }
+
+  enter(): Place {
+    let [isCounted, isOver] = [true, false]
+    this.#inFlight++
+    return {
+      pause: () => {
+        if (isCounted) this.#inFlight--
+        isCounted = false
+      },
+      resume: () => {
+        if (isCounted || isOver) return
+        isCounted = true
+        this.#inFlight++
+      },
+      leave: () => {
+        isOver = true
+        if (isCounted) this.#inFlight--
+        isCounted = false
+      },
+    }
+  }
+
+  /**
+   * Counts a request that is not taken on.
+   * @param now ms
+   * @returns how many there were since one was told of, this one included; undefined: that was less than a second ago
+   */
+  refused(why: Overload, now: number): number | undefined {
+    this.#refused[why]++
+    this.#untold++
+    if (now - this.#toldAt < TELL_EVERY_MS) return undefined
+    const count = this.#untold
+    this.#toldAt = now
+    this.#untold = 0
+    return count
+  }
+
+  /** Something that should have happened now happened so much too late. */
+  late(delayMs: number): void {
+    this.#lateSamples = delayMs > this.#limits.maxLoopDelayMs ? this.#lateSamples + 1 : 0
+  }
+
+  state(): LoadState {
+    return { inFlight: this.#inFlight, isLate: this.#isLate, refused: { ...this.#refused } }
+  }
+
+  /** One long piece of work is soon over: only who is late again has too much to do. */
+  get #isLate(): boolean {
+    return this.#limits.maxLoopDelayMs > 0 && this.#lateSamples >= LATE_SAMPLES
+  }
+}
+
+const TELL_EVERY_MS = 1000
+const LATE_SAMPLES = 2
