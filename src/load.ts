@@ -46,7 +46,7 @@ export class Load {
   /** Why nothing more is taken on; undefined: something is. */
   get overload(): Overload | undefined {
     if (this.#inFlight >= this.#limits.inFlight) return 'in-flight'
-    return this.#isLate ? 'loop-delay' : undefined
+    return this.#isLate && this.#inFlight >= LEAST_IN_FLIGHT ? 'loop-delay' : undefined
   }
 
   enter(): Place {
@@ -102,3 +102,6 @@ export class Load {
 
 const TELL_EVERY_MS = 1000
 const LATE_SAMPLES = 2
+
+/** Where fewer are under way it is not they who make the process late, and to refuse more would not help. */
+const LEAST_IN_FLIGHT = 16
