@@ -142,6 +142,8 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     isDraining,
     keyCounts: () => keys?.counts(),
     expiries: () => proxy?.expiries() ?? [],
+    appServerStates: () => proxy?.appServerStates() ?? [],
+    load: () => proxy?.load(),
     isWorker: place !== undefined,
   })
   const { registerUpstream } = watch

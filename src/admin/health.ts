@@ -3,6 +3,7 @@ import type { FaultCode } from '../errors.ts'
 import type { AuditEvent, AuditRecord } from '../observe/audit.ts'
 import type { StoreHealth } from '../state.ts'
 import type { Expiry } from '../tls/expiry.ts'
+import type { AppServerState } from '../ut/addresses.ts'
 
 /**
  * A peer as last seen, for nobody asks it for the sake of asking: `local` is in this process, `unknown` has not been
@@ -131,6 +132,20 @@ export function watchPeers(options: {
 
 const APP_SERVER_DOWN: ReadonlySet<FaultCode> = new Set(['UT_AS_UNREACHABLE', 'UT_AS_TIMEOUT'])
 const BSF_DOWN: ReadonlySet<FaultCode> = new Set(['ZN_BSF_UNREACHABLE', 'ZN_ANSWER_MALFORMED'])
+
+/** The application servers as last seen; down are those as well of which no address is tried now. */
+export function leftAlone(
+  seen: Readonly<Record<string, PeerHealth>>,
+  states: readonly AppServerState[],
+): Readonly<Record<string, PeerHealth>> {
+  return Object.fromEntries(
+    Object.entries(seen).map(([name, health]): [string, PeerHealth] => {
+      const own = states.filter((each) => each.name === name)
+      const isDown = own.length > 0 && own.every(({ isLeftAlone }) => isLeftAlone)
+      return [name, isDown ? { ...health, state: 'down' } : health]
+    }),
+  )
+}
 
 /** What readiness is judged by. */
 export type Facts = Omit<Readiness, 'ready' | 'reasons' | 'certificates'> & {

@@ -1,6 +1,7 @@
 import { Server as TlsServer } from 'node:tls'
 import type { Config } from '../config/schema.ts'
 import type { EpochMs } from '../core/bytes.ts'
+import type { LoadState } from '../load.ts'
 import type { AuditEvent, AuditRecord } from '../observe/audit.ts'
 import type { MetricReport } from '../observe/exposition.ts'
 import { createMetrics, type Metrics } from '../observe/metrics.ts'
@@ -8,9 +9,10 @@ import type { Sample } from '../observe/tallies.ts'
 import type { State } from '../state.ts'
 import type { Expiry } from '../tls/expiry.ts'
 import { certificateEnd } from '../tls/files.ts'
+import type { AppServerState } from '../ut/addresses.ts'
 import { productVersion } from '../version.ts'
 import type { KeyCacheCounts } from '../zn/cache.ts'
-import { type Readiness, readinessOf, watchPeers } from './health.ts'
+import { leftAlone, type Readiness, readinessOf, watchPeers } from './health.ts'
 
 export interface WatchOptions {
   readonly config: Config
@@ -21,6 +23,10 @@ export interface WatchOptions {
   readonly keyCounts: () => KeyCacheCounts | undefined
   /** Of the files that are followed while they change. */
   readonly expiries: () => readonly Expiry[]
+  /** Each address of the application servers. */
+  readonly appServerStates: () => readonly AppServerState[]
+  /** What the proxy has taken on; undefined: there is none. */
+  readonly load: () => LoadState | undefined
   /** Whether this is one of several processes, which another one counts. */
   readonly isWorker: boolean
 }
@@ -78,6 +84,7 @@ export function watchProcess(options: WatchOptions): Watch {
     store(() => state.health().freeBytes),
   )
   provideKeyCounts(metrics, options.keyCounts)
+  provideCare(metrics, options)
 
   return {
     record(event, record) {
@@ -96,12 +103,32 @@ export function watchProcess(options: WatchOptions): Watch {
           store: state.health(),
           ...(config.ap && { bsf: peers.bsf() }),
           ...(config.bsf && { hss: peers.hss() }),
-          appServers: peers.appServers(),
+          appServers: leftAlone(peers.appServers(), options.appServerStates()),
           expiries: expiries(),
         },
         now(),
       ),
   }
+}
+
+function provideCare(metrics: Metrics, { appServerStates, load }: WatchOptions): void {
+  // By their places: a URL may be an IP address, of which there are none in metrics.
+  metrics.provide('gba_proxy_app_server_up', () => {
+    const byServer = Map.groupBy(appServerStates(), ({ name }) => name)
+    return [...byServer].flatMap(([name, states]) =>
+      states.map(({ state }, i) => ({
+        labels: { app_server: name, address: String(i + 1) },
+        value: Number(state === 'closed'),
+      })),
+    )
+  })
+  metrics.provide('gba_proxy_requests_in_flight', () => {
+    const state = load()
+    return state ? [{ value: state.inFlight }] : []
+  })
+  metrics.provide('gba_proxy_requests_shed_total', () =>
+    Object.entries(load()?.refused ?? {}).map(([reason, value]) => ({ labels: { reason }, value })),
+  )
 }
 
 function provideKeyCounts(metrics: Metrics, read: WatchOptions['keyCounts']): void {

@@ -46,6 +46,7 @@ const OF_UPSTREAM: ReadonlySet<FaultCode> = new Set([
   'UT_AS_TIMEOUT',
   'UT_AS_ANSWER_INVALID',
   'UT_AS_OVERLOADED',
+  'UT_AS_SUSPENDED',
   'UT_AS_WANTS_CREDENTIALS',
   'UT_ANSWER_TOO_LARGE',
 ])

@@ -86,6 +86,19 @@ export const METRICS = {
   gba_proxy_upstream_waiting_requests: gauge('Requests that wait for a connection to an application server.', 'sum', {
     app_server: APP_SERVER,
   }),
+  gba_proxy_app_server_up: gauge(
+    'Whether requests go to an address of an application server: 1, or 0 from when it is left alone until it has answered.',
+    'min',
+    { app_server: APP_SERVER, address: '1: its `url`, 2 and more: its `moreUrls` in their order' },
+  ),
+  gba_proxy_requests_in_flight: gauge(
+    'Requests on Ut that are under way, those whose body is still to come excepted.',
+    'sum',
+  ),
+  gba_proxy_requests_shed_total: counter(
+    'Requests on Ut that were not taken on, answered 503 (AP_OVERLOADED). The other counters know one of a second.',
+    { reason: 'in-flight, loop-delay' },
+  ),
   gba_proxy_tls_connections_total: counter('TLS connections that came about.', {
     listener: 'name of the listener',
     version: 'TLSv1.2, TLSv1.3',

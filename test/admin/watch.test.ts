@@ -20,6 +20,8 @@ function watched(health: StoreHealth | (() => never), changed: Partial<WatchOpti
     isDraining: () => false,
     keyCounts: () => undefined,
     expiries: () => [],
+    appServerStates: () => [],
+    load: () => undefined,
     isWorker: false,
     ...changed,
   })
@@ -73,6 +75,39 @@ describe('what is told of one process', () => {
     const scraped = await metricsOf(watch)
     assert.equal(scraped.get('gba_proxy_upstream_connections{app_server="lab"}'), 5)
     assert.equal(scraped.get('gba_proxy_upstream_waiting_requests{app_server="lab"}'), 1)
+  })
+
+  test('has each address of the application servers, and what the process takes on', async () => {
+    const lab = { name: 'lab', isLeftAlone: false, inFlight: 0 }
+    const scraped = await metricsOf(
+      watched(
+        { kind: 'memory', state: 'writable' },
+        {
+          appServerStates: () => [
+            { ...lab, url: 'http://a:1', state: 'closed' },
+            { ...lab, url: 'http://b:1', state: 'half-open' },
+          ],
+          load: () => ({ inFlight: 3, isLate: false, refused: { 'in-flight': 4, 'loop-delay': 5 } }),
+        },
+      ),
+    )
+    const up = (address: string) => scraped.get(`gba_proxy_app_server_up{app_server="lab",address="${address}"}`)
+    assert.deepEqual([up('1'), up('2')], [1, 0])
+    assert.equal(sumOf(scraped, 'gba_proxy_requests_in_flight'), 3)
+    const shed = (reason: string) => sumOf(scraped, 'gba_proxy_requests_shed_total', reason)
+    assert.deepEqual([shed('in-flight'), shed('loop-delay')], [4, 5])
+  })
+
+  test('says that it is not ready while no address of any application server is tried', () => {
+    const states = (...alone: boolean[]) =>
+      alone.map(
+        (isLeftAlone, i) => ({ name: 'lab', url: `http://${i}`, state: 'open', isLeftAlone, inFlight: 0 }) as const,
+      )
+    const readiness = (...alone: boolean[]) =>
+      watched({ kind: 'memory', state: 'writable' }, { appServerStates: () => states(...alone) }).readiness()
+    assert.deepEqual(readiness(true, true).reasons, ['app-servers-down'])
+    assert.equal(readiness(true, true).appServers.lab?.state, 'down')
+    for (const one of [readiness(true, false), readiness()]) assert.equal(one.ready, true)
   })
 
   test('says that it is not ready when the store takes no writes, and what is the matter with it', () => {

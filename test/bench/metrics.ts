@@ -17,6 +17,8 @@ const watch = watchProcess({
   isDraining: () => false,
   keyCounts: () => undefined,
   expiries: () => [],
+  appServerStates: () => [],
+  load: () => undefined,
   isWorker: false,
 })
 const forwarded: AuditRecord = {

@@ -68,6 +68,8 @@ describe('metrics of a lab', () => {
     assert.ok(by('zn_cache_lookups_total', 'hit') >= 2)
     assert.ok(sumOf(await now(), METRIC('zn_cache_entries'), 'known') >= 1)
     assert.ok(sumOf(await now(), METRIC('upstream_connections'), 'lab') >= 1)
+    assert.equal(sumOf(await now(), METRIC('app_server_up'), 'lab', '1'), 1)
+    assert.equal(sumOf(await now(), METRIC('requests_shed_total')), 0)
     assert.equal(by('tls_connections_total', 'ap', 'TLSv1.3', 'TLS_AES_128_GCM_SHA256'), 4)
   })
 
@@ -199,7 +201,9 @@ test('an application server that hangs makes a queue, that is seen, and then fai
   const lab = await testLab({
     as: null,
     ap: {
-      appServers: [{ name: 'hangs', url: silent.url, connections: 1, timeoutMs: 400, connectTimeoutMs: 300 }],
+      appServers: [
+        { name: 'hangs', url: silent.url, connections: 1, waitMs: 5000, timeoutMs: 400, connectTimeoutMs: 300 },
+      ],
       routes: [{ appServer: 'hangs' }],
     },
   })
