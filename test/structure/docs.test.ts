@@ -106,7 +106,7 @@ describe('every reference', () => {
     const forms = [
       /^3GPP TS \d\d\.\d{3} (?:clauses?|Annex) [A-Z0-9].* \(Rel-\d\d\)$/,
       /^RFC \d{3,4} (?:clauses?|sections?) \d+(?:\.\d+)*\b/,
-      /^(?:W3C|IANA|XPointer|PROXY protocol) \S/,
+      /^(?:W3C|IANA|XPointer|PROXY protocol|OpenTelemetry) \S/,
     ]
     const odd = references.filter(({ text }) => !forms.some((form) => form.test(text)))
     assert.deepEqual(odd, [])

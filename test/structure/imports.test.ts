@@ -174,8 +174,8 @@ const ADAPTERS: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['observe/exposition.ts'],
   // what others send, and the lab's documents, which are edited where an element stands
   saxes: ['core/xml.ts', 'as/xml-document.ts'],
-  // the client of a BSF, the client of an application server, and who asks after its health
-  undici: ['zn/http.ts', 'ut/upstream.ts', 'ut/health.ts'],
+  // the clients of a BSF, of an application server and of a collector, and who asks after a server's health
+  undici: ['zn/http.ts', 'ut/upstream.ts', 'ut/health.ts', 'observe/span-export.ts'],
   // configuration, subscribers, and cards
   yaml: ['config/load.ts', 'config/yaml-place.ts', 'ue/sim.ts'],
 }
