@@ -12,6 +12,7 @@ import { Load, type LoadState } from './load.ts'
 import type { Audit } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
 import type { UpstreamLoad } from './observe/metrics.ts'
+import type { Tracing } from './observe/traces.ts'
 import { shedding, watchLoop } from './shedding.ts'
 import { rateOf, sourcesBut } from './sources.ts'
 import type { State } from './state.ts'
@@ -39,6 +40,8 @@ export interface ApParts {
   readonly state: State
   readonly log: Logger
   readonly audit: Audit
+  /** undefined: no traces are made. */
+  readonly traces: Tracing | undefined
   readonly now: () => EpochMs
   readonly keys: KeySource
   /** Where an HSS is in this process: what it has for subscribers who come by certificate. */
@@ -171,7 +174,7 @@ interface Made {
 
 /** All that a configuration says and that can be replaced by another while the proxy runs. */
 function rulesOf(config: ApConfig, parts: ApParts, { files, isRevoked, memory, psk }: Made): ApRules {
-  const { audit, keys, now, state } = parts
+  const { audit, keys, now, state, traces } = parts
   const { demands, subscribers } = files
   const policy = policyWithTls(config, parts)
   const digest = {
@@ -207,6 +210,7 @@ function rulesOf(config: ApConfig, parts: ApParts, { files, isRevoked, memory, p
       failures: failuresOf(config, parts, memory),
       headerCount: config.limits.headerCount,
       audit,
+      traces,
       accessLog: state.accessLog,
       demands: () => demands?.current() ?? NO_DEMANDS,
       // A BSF of another host has another clock, and may tell whole seconds.

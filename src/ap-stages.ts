@@ -7,6 +7,7 @@ import type { Tolerances } from './core/tolerances.ts'
 import { type FaultCode, GbaError, PROBLEM_JSON, problemOf } from './errors.ts'
 import type { Audit } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
+import type { Tracing } from './observe/traces.ts'
 import {
   type AppServer,
   type ApRequest,
@@ -55,6 +56,8 @@ export interface StageOptions {
   readonly scheme: 'https' | 'http'
   readonly headerCount: number
   readonly audit: Audit
+  /** undefined: no traces are made. */
+  readonly traces: Tracing | undefined
   readonly log: Pick<Logger, 'error'>
   /** Where users find who touched their documents; undefined: nowhere, and its AUID is like any other. */
   readonly accessLog: AccessLog | undefined
@@ -79,15 +82,16 @@ export interface OwnAnswer {
  * @see 3GPP TS 24.109 clause 7 (Rel-17)
  */
 export function stagesOf(options: StageOptions) {
-  const { audit, doors, failures, now } = options
+  const { audit, doors, failures, now, traces } = options
 
   const isOurs = (uri: XcapUri) => options.accessLog !== undefined && isAccessLog(uri)
 
   /** @throws GbaError of arrival and authentication */
   async function enter(passage: Passage, connection: Connection): Promise<void> {
     const { request } = passage
+    if (traces) passage.trace = traces.begin(connection, request.rawHeaders, now())
     const arrival = arrive(passage, connection)
-    const knock = knockOf(request, arrival, connection)
+    const knock = knockOf(passage, arrival, connection)
     const policy = doorPolicyOf(arrival)
     passage.door = doors.choose(knock, policy)
     if (isDigest(passage.door)) failures.admit(connection.source, knock.request.authorization)
@@ -145,12 +149,13 @@ export function stagesOf(options: StageOptions) {
     { grant }: Permission,
     body: Buffer | undefined,
   ): Forwarding {
-    const { request } = passage
+    const { request, trace } = passage
     const sentAt = now()
     const headers = outgoingHeaders(options.withoutFront(request.rawHeaders), grant, route.appServer, {
       contentLength: body?.length ?? emptyBodyOf(request.method),
       host: request.host[0] ?? nafFqdn,
       requestId: request.id,
+      traceparent: trace && traces?.sending(trace, route.appServer, sentAt),
     })
     return {
       grant,
@@ -222,7 +227,7 @@ export function stagesOf(options: StageOptions) {
     return passage.arrival
   }
 
-  function knockOf(request: ApRequest, { nafFqdn, naf }: Arrival, connection: Connection): Knock {
+  function knockOf({ request, trace }: Passage, { nafFqdn, naf }: Arrival, connection: Connection): Knock {
     return {
       request: {
         method: request.method,
@@ -231,6 +236,7 @@ export function stagesOf(options: StageOptions) {
         authorization: request.authorization,
         scheme: options.scheme,
         asker: options.askerOf(connection.source),
+        trace,
       },
       tokens: productTokens(request.userAgent),
       uaProtocolIds: idsOf(connection, naf),

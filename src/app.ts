@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Readiness } from './admin/health.ts'
@@ -20,12 +20,14 @@ import { type Audit, type AuditEvent, type AuditRecord, auditor } from './observ
 import { type AuditFile, openAuditFile } from './observe/audit-file.ts'
 import { expose, type MetricReport } from './observe/exposition.ts'
 import { createLog, type Logger, pseudonymiser, withoutRedaction } from './observe/log.ts'
+import type { Tracing } from './observe/traces.ts'
 import { boundStop, createServer, STOP_GRACE_MS, unborn } from './server.ts'
-import { rateOf, sourcesBut } from './sources.ts'
+import { among, rateOf, sourcesBut } from './sources.ts'
 import { openState, type State } from './state.ts'
-import { clientTlsOptions, mutualTlsOptions } from './tls/listener.ts'
+import { clientTlsOptions, mutualTlsOptions, upstreamTlsOptions } from './tls/listener.ts'
 import { ubLimiter } from './ub/limits.ts'
 import ub from './ub/plugin.ts'
+import { productVersion } from './version.ts'
 import { isFirst, requireFree, type WorkerPlace } from './worker-place.ts'
 import type { AvSource } from './zh/port.ts'
 import { cachedKeySource, type KeyCache } from './zn/cache.ts'
@@ -82,6 +84,8 @@ interface Parts {
   readonly state: State
   readonly log: Logger
   readonly audit: Audit
+  /** undefined: no traces are made. */
+  readonly traces: Tracing | undefined
   readonly now: () => EpochMs
   readonly avSource: AvSource | undefined
   readonly worker: number | undefined
@@ -113,6 +117,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   const worker = place?.number
   const logOptions = { identities: config.log.identities, worker }
   const logger = log ?? createLog({ ...logOptions, level: config.log.level })
+  const traces = await tracingOf(config, logger, now, worker)
   const state = openState(config, (error) => logger.error({ err: error }, 'store.failed'))
   if (config.log.identities === 'clear' && isFirst(worker))
     logger.warn({ setting: 'log.identities' }, 'log.identities-in-clear')
@@ -128,6 +133,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     record(event, record) {
       // First: what the audit cannot take has happened all the same.
       watch.record(event, record)
+      traces?.record(event, record)
       written.record(event, record)
       onDecision?.(event, record)
     },
@@ -141,6 +147,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     now,
     isDraining,
     keyCounts: () => keys?.counts(),
+    spanCounts: () => traces?.counts(),
     expiries: () => proxy?.expiries() ?? [],
     appServerStates: () => proxy?.appServerStates() ?? [],
     load: () => proxy?.load(),
@@ -153,6 +160,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     state,
     log: logger,
     audit,
+    traces,
     now,
     avSource,
     worker,
@@ -174,6 +182,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     await admin?.close()
     await keys?.close?.()
     proxy?.close()
+    await traces?.close()
     await state.close()
     auditFile?.end()
   }
@@ -263,6 +272,30 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
 function auditFileOf({ log: { auditFile: path } }: Config, log: Logger, worker?: number): AuditFile | undefined {
   if (path === '') return undefined
   return openAuditFile({ path, worker, onFailure: (error) => log.error({ err: error }, 'audit.failed') })
+}
+
+/** Nothing of it is loaded where nobody wants it. @throws ConfigError */
+async function tracingOf({ traces: its }: Config, log: Logger, now: () => EpochMs, worker: number | undefined) {
+  if (!its.enabled) return undefined
+  const { tracing } = await import('./observe/traces.ts')
+  const version = productVersion()
+  const options = {
+    endpoint: its.endpoint,
+    tls: its.endpoint.startsWith('https:') ? upstreamTlsOptions(its, warning(log, worker)) : {},
+    resource: {
+      'service.name': its.serviceName,
+      'service.version': version,
+      'service.instance.id': randomUUID(),
+      'gba.worker': worker,
+    },
+    scope: { name: 'gba-proxy', version },
+    sampleRatio: its.sampleRatio,
+    isTrusted: among(its.trustedSources),
+    toAppServers: its.toAppServers,
+    randomBytes,
+    onFailure: (error: unknown) => log.warn({ err: error }, 'traces.export-failed'),
+  }
+  return tracing(options, now)
 }
 
 /** What the admin listener of a process without workers tells. */
@@ -411,8 +444,15 @@ function keySourceOf({ config, current, state, log, audit, now, worker }: Parts)
         ussMaxAgeS: client.ussMaxAgeS,
         onFailure: (error) => log.error({ err: error }, 'zn.shared-keys-failed'),
       }),
-    onFetch: ({ btid, nafFqdn, uaProtocolId }, code, durationMs) =>
-      audit.record('zn.fetched', { btid, naf: nafFqdn, uaProtocolId, durationMs, ...(code && { code }) }),
+    onFetch: ({ btid, nafFqdn, uaProtocolId }, code, durationMs, trace) =>
+      audit.record('zn.fetched', {
+        btid,
+        naf: nafFqdn,
+        uaProtocolId,
+        durationMs,
+        ...(code && { code }),
+        ...(trace && { trace }),
+      }),
   })
 }
 

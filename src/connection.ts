@@ -42,6 +42,7 @@ export function connectionBehind(headers: FrontHeaderNames | undefined): (reques
     if (version !== undefined && !MODERN.has(version)) throw new GbaError('UA_FRONT_SILENT', `TLS ${version}`)
     return {
       source: sourceOf(raw.socket, facts),
+      front: raw.socket.remoteAddress ?? '',
       serverName: facts.serverName,
       suiteId: suite === undefined ? undefined : uaProtocolIdOfSuite(suite),
     }

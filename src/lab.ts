@@ -142,6 +142,7 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
         challenge: { qop: ['auth', 'auth-int'], ...overrides.ap?.challenge },
       },
       ...(overrides.admin && { admin: overrides.admin }),
+      ...(overrides.traces && { traces: overrides.traces }),
       ...(overrides.as !== null && { as: { host, port: ports.as, ...overrides.as } }),
     },
     'the built-in configuration of the lab',
@@ -152,6 +153,7 @@ export function labConfig(directory: string, ports: LabPorts, overrides: LabOver
 export interface LabOverrides {
   readonly log?: object
   readonly admin?: object
+  readonly traces?: object
   /** undefined: in a folder of the lab. */
   readonly store?: object | undefined
   readonly bsf?: { readonly ub?: object; readonly [key: string]: unknown }

@@ -3,7 +3,7 @@ import type { RawHeaders } from './core/headers.ts'
 import type { Fqdn } from './core/identity.ts'
 import type { UaProtocolId } from './core/naf-id.ts'
 import type { ToleranceName } from './core/tolerances.ts'
-import type { AuditRecord } from './observe/audit.ts'
+import type { AuditRecord, RequestTrace } from './observe/audit.ts'
 import type { NafPolicy } from './ua/authenticate.ts'
 import type { Attempt, Authenticated } from './ua/authenticated.ts'
 import type { PeerCertificate } from './ua/certificate.ts'
@@ -43,6 +43,8 @@ export interface AppServer extends Upstream, AppServerPolicy {
 export interface Connection {
   /** Where the UE is. */
   readonly source: string
+  /** Address of the front that ended the TLS of the UE, and may have written to its headers; undefined: there is none. */
+  readonly front?: string
   readonly serverName: string | undefined
   /** Identifier that goes with the cipher suite; undefined without TLS and for a suite without a code. */
   readonly suiteId: UaProtocolId | undefined
@@ -90,6 +92,8 @@ export interface ApRequest {
 export interface Passage {
   readonly request: ApRequest
   connection?: Connection
+  /** Where traces are made. */
+  trace?: RequestTrace
   naf?: { readonly nafFqdn: Fqdn; readonly naf: Naf }
   /** Those of the resource, once it is known. */
   methods?: readonly string[]
@@ -105,13 +109,14 @@ export interface Passage {
 
 /** What the audit is told of a request, as far as it came. */
 export function recordOf(passage: Passage, at: EpochMs): AuditRecord {
-  const { request, arrival, attempt, authenticated, door, permission } = passage
+  const { request, arrival, attempt, authenticated, door, permission, trace } = passage
   const tolerances = [...(authenticated?.tolerances ?? []), ...(permission?.tolerances ?? [])]
   const btid = authenticated?.btid ?? attempt?.btid
   return {
     requestId: request.id,
     step: stepOf(passage),
     method: request.method,
+    ...(trace && { trace }),
     ...(door && { door }),
     ...(attempt?.uaProtocolIds && !authenticated && { uaProtocolIds: attempt.uaProtocolIds }),
     ...(arrival && {

@@ -23,9 +23,12 @@ const groupsOf = (text: string): string[] => (text === '' ? [] : text.split(':')
  * @returns what an address is counted as; undefined: not by its address
  */
 export function sourcesBut(trusted: readonly string[]): (address: string) => string | undefined {
-  const isTrusted = addressTest(trusted.map(blockOf))
+  const isTrusted = among(trusted)
   return (address) => (isTrusted(address) ? undefined : sourceKey(address))
 }
+
+/** @returns whether an address is one of these, or in one of these networks */
+export const among = (listed: readonly string[]): ((address: string) => boolean) => addressTest(listed.map(blockOf))
 
 /** The rate of the configuration; undefined: the limit is lifted. */
 export const rateOf = (rate: Rate): Rate | undefined => (rate.burst === 0 ? undefined : rate)

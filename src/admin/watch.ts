@@ -5,6 +5,7 @@ import type { LoadState } from '../load.ts'
 import type { AuditEvent, AuditRecord } from '../observe/audit.ts'
 import type { MetricReport } from '../observe/exposition.ts'
 import { createMetrics, type Metrics } from '../observe/metrics.ts'
+import type { SpanCounts } from '../observe/span-export.ts'
 import type { Sample } from '../observe/tallies.ts'
 import type { State } from '../state.ts'
 import type { Expiry } from '../tls/expiry.ts'
@@ -21,6 +22,8 @@ export interface WatchOptions {
   readonly isDraining: () => boolean
   /** undefined: there is no cache, or not yet. */
   readonly keyCounts: () => KeyCacheCounts | undefined
+  /** undefined: no traces are made. */
+  readonly spanCounts?: () => SpanCounts | undefined
   /** Of the files that are followed while they change. */
   readonly expiries: () => readonly Expiry[]
   /** Each address of the application servers. */
@@ -67,6 +70,10 @@ export function watchProcess(options: WatchOptions): Watch {
     expiries().map(({ kind, file, expiresAt }) => ({ labels: { kind, file }, value: expiresAt / 1000 })),
   )
   metrics.provide('gba_proxy_access_log_dropped_total', () => [{ value: state.accessLogDropped() }])
+  metrics.provide('gba_proxy_trace_spans_total', () => {
+    const counts = options.spanCounts?.()
+    return Object.entries(counts ?? {}).map(([outcome, value]) => ({ labels: { outcome }, value }))
+  })
   const store = (of: () => number | undefined) => (): Sample[] => {
     const value = of()
     return value === undefined ? [] : [{ value }]

@@ -12,6 +12,7 @@ export function crossChecks(config: Config): Finding[] {
     ...store(config),
     ...workers(config),
     ...admin(config),
+    ...traces(config),
     ...roles(config),
     ...(bsf ? bsfChecks(bsf) : []),
     ...(ap ? [...znClient(ap, bsf), ...appServers(ap), ...routes(ap), ...doors(ap, config), ...apNames(ap)] : []),
@@ -72,6 +73,11 @@ function admin({ admin }: Config): Finding[] {
   if (!admin?.enabled || admin.tls || admin.insecurePlain || isLoopback(admin.host)) return []
   const detail = `${admin.host} is not loopback: give admin.tls, or set admin.insecurePlain`
   return [{ path: ['admin', 'host'], detail }]
+}
+
+function traces({ traces: { endpoint, caFile } }: Config): Finding[] {
+  if (caFile === '' || endpoint.startsWith('https:')) return []
+  return [{ path: ['traces', 'caFile'], detail: 'is for an https endpoint' }]
 }
 
 function bsfChecks({ ub, zn }: BsfConfig): Finding[] {

@@ -6,6 +6,7 @@ import { bsfSchema, hssSchema } from './schema/bsf.ts'
 import { given, integer, integerOr, listen, live, OCTETS, oneOf, restart, section, textOr } from './schema/keys.ts'
 import { processSchema } from './schema/process.ts'
 import { storeSchema } from './schema/store.ts'
+import { tracesSchema } from './schema/traces.ts'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
@@ -48,6 +49,7 @@ export const configSchema = given(
     ),
     process: restart(processSchema),
     admin: Type.Optional(restart(adminSchema)),
+    traces: restart(tracesSchema),
     store: restart(storeSchema),
     hss: Type.Optional(hssSchema),
     bsf: Type.Optional(bsfSchema),
@@ -75,6 +77,7 @@ type Frozen<Value> = Value extends string | number | boolean | undefined
 export type Config = Frozen<Static<typeof configSchema>>
 export type LogConfig = Config['log']
 export type AdminConfig = NonNullable<Config['admin']>
+export type TracesConfig = Config['traces']
 export type StoreConfig = Config['store']
 export type HssConfig = NonNullable<Config['hss']>
 export type BsfConfig = NonNullable<Config['bsf']>

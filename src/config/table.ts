@@ -44,7 +44,7 @@ function rowsOf(section: SchemaNode, prefix: string): Row[] {
 function typeOf(node: SchemaNode): string {
   if (node.anyOf) return node.anyOf.map(typeOf).join(' | ')
   if (node.enum) return node.enum.join(' | ')
-  if (node.type === 'integer') return `${node.minimum}..${node.maximum}`
+  if (node.type === 'integer' || node.type === 'number') return `${node.minimum}..${node.maximum}`
   if (node.type === 'array') return node.items?.properties ? 'list of sections' : `list of ${typeOf(node.items ?? {})}`
   if (node.patternProperties) return `map to ${typeOf(Object.values(node.patternProperties)[0] ?? {})}`
   if (node.type === 'object') return 'section'

@@ -125,6 +125,8 @@ function typeName(node: SchemaNode, data: unknown): string {
       return typeof data === 'number' || typeof data === 'boolean' ? 'text (write it in quotes)' : 'text'
     case 'integer':
       return 'a whole number'
+    case 'number':
+      return 'a number'
     case 'boolean':
       return 'true or false'
     case 'array':

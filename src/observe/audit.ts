@@ -16,9 +16,17 @@ export type AuditEvent =
   | 'ut.refused'
   | 'tls.refused'
 
+/** Where a request stands among those of other servers; whoever makes traces alone looks further into it. */
+export interface RequestTrace {
+  /** 32 hexadecimal digits in lower case. */
+  readonly traceId: string
+}
+
 /** Identities in here are in clear; `auditor` writes them as the configuration says. */
 export interface AuditRecord {
   readonly requestId?: string
+  /** Where traces are made; only its id is written. */
+  readonly trace?: RequestTrace
   readonly impi?: string
   readonly btid?: string
   readonly impus?: readonly string[]
@@ -82,8 +90,9 @@ export function auditor(
       counts.set(event, count)
       for (const name of record.tolerances ?? []) tolerated.set(name, (tolerated.get(name) ?? 0) + 1)
       if (ACCEPTING.has(event) && count % everyNth !== 0) return
-      const { impi, btid, impus, xui, detail, ...rest } = record
+      const { impi, btid, impus, xui, detail, trace, ...rest } = record
       const fields: Record<string, unknown> = rest // a copy already: none is made of it
+      if (trace !== undefined) fields.traceId = trace.traceId
       if (impi !== undefined) fields.impi = named(impi)
       if (btid !== undefined) fields.btid = named(btid)
       if (impus !== undefined) fields.impus = impus.map((identity) => named(identity))

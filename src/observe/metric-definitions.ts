@@ -117,6 +117,9 @@ export const METRICS = {
   gba_proxy_store_size_bytes: gauge('Size of the files of the store, in octets; LMDB only.', 'max'),
   gba_proxy_store_free_bytes: gauge('Space that is left where the store is, in octets; LMDB only.', 'min'),
   gba_proxy_access_log_dropped_total: counter('Entries of access logs that were dropped.'),
+  gba_proxy_trace_spans_total: counter('Spans of traces, by what became of them.', {
+    outcome: 'exported, dropped (the collector is away, slow or refuses them)',
+  }),
   gba_proxy_draining: gauge('Whether the process was asked to stop: 1 or 0.', 'max'),
   gba_proxy_workers: gauge('Processes that are to serve.', 'max'),
   gba_proxy_workers_alive: gauge('Processes that serve.', 'sum'),

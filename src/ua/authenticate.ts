@@ -66,7 +66,7 @@ export function authenticator(options: AuthenticatorOptions) {
       if (first === undefined) throw new RangeError('a NAF has at least one Ua security protocol identifier')
       const bir = birOf(presented, first, naf.gsids)
       // What is at hand is not waited for: that would cost more than to look it up.
-      if (!cachedBia(bir)) await biaFor(bir, request.asker)
+      if (!cachedBia(bir)) await biaFor(bir, request)
       return {
         needsBody: presented.qop === 'auth-int',
         btid: presented.btid,
@@ -74,7 +74,7 @@ export function authenticator(options: AuthenticatorOptions) {
         async verify(body, isTooOld) {
           for (const uaProtocolId of candidates) {
             const its = uaProtocolId === first ? bir : birOf(presented, uaProtocolId, naf.gsids)
-            const right = rightOf(presented, cachedBia(its) ?? (await biaFor(its, request.asker)), uaProtocolId, body)
+            const right = rightOf(presented, cachedBia(its) ?? (await biaFor(its, request)), uaProtocolId, body)
             if (!right) continue
             requireFresh(presented, right.bia, isTooOld)
             const odd = await spendNonce(presented)
@@ -94,8 +94,8 @@ export function authenticator(options: AuthenticatorOptions) {
     return bia && alive(bia)
   }
 
-  async function biaFor(bir: Bir, asker: string | undefined): Promise<Bia> {
-    return alive(await keys.fetch(bir, asker))
+  async function biaFor(bir: Bir, { asker, trace }: UaRequest): Promise<Bia> {
+    return alive(await keys.fetch(bir, asker, trace))
   }
 
   function alive(bia: Bia): Bia {

@@ -19,6 +19,7 @@ import { type Btid, type Fqdn, parseBtid, parseFqdn } from '../core/identity.ts'
 import type { Secret } from '../core/secret.ts'
 import type { ToleranceName, Tolerances } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
+import type { RequestTrace } from '../observe/audit.ts'
 import type { UsedNonce } from '../store/store.ts'
 import { type ChallengePolicy, type GbaMethod, methodsOfRealm, UA_OPAQUE } from './challenge.ts'
 import { ha1OfKey, keepHa1 } from './ha1.ts'
@@ -37,6 +38,8 @@ export interface UaRequest {
   readonly scheme?: 'https' | 'http'
   /** What the address of the UE is counted as where the BSF is asked; undefined: not counted. */
   readonly asker?: string | undefined
+  /** What a question to the BSF belongs to. */
+  readonly trace?: RequestTrace | undefined
 }
 
 export interface NoncePolicy {

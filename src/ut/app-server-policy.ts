@@ -16,6 +16,8 @@ export interface AppServerPolicy {
   readonly authority: string
   /** Whether it also gets the verified X-3GPP-Intended-Identity. Default: no, the asserted one says all. */
   readonly forwardIntendedIdentity?: boolean
+  /** Whether it is told of traces; default: as others, and not where it is external. */
+  readonly traceparent?: 'default' | 'send' | 'withhold'
   /** Added to every request, in the place of what the UE sent under that name; see `faultOfFixedHeader`. */
   readonly fixedHeaders?: Readonly<Record<string, string>>
   /** Path of the XCAP root in the targets of UEs, as `parseXcapUri` had it. Default: none. */

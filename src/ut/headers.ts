@@ -20,6 +20,8 @@ export interface Framing {
   /** Host that the UE addressed, verified. */
   readonly host: string
   readonly requestId: string
+  /** undefined: the server is told of no trace. */
+  readonly traceparent?: string | undefined
 }
 
 declare const proof: unique symbol
@@ -88,6 +90,7 @@ export function prepare(
   headers.host = policy.hostHeader === 'preserve' ? framing.host : policy.authority
   if (framing.contentLength !== undefined) headers['content-length'] = String(framing.contentLength)
   headers['x-request-id'] = framing.requestId
+  if (framing.traceparent !== undefined) headers.traceparent = framing.traceparent
   addIdentity(headers, grant, telling, policy)
   const made = Object.freeze(prepared.mark(headers, { grant, target })) as unknown as OutgoingHeaders
   return { target, headers: made }

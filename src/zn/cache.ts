@@ -1,6 +1,7 @@
 import type { EpochMs } from '../core/bytes.ts'
 import { RecentMap } from '../core/recent-map.ts'
 import { type FaultCode, GbaError } from '../errors.ts'
+import type { RequestTrace } from '../observe/audit.ts'
 import type { Bia, Bir, KeySource } from './port.ts'
 import type { SharedKeys } from './shared-keys.ts'
 
@@ -15,8 +16,8 @@ export interface KeyCacheOptions {
   readonly maxPerAsker?: number
   /** What others have fetched: looked at before the BSF is asked, at no asker's expense. */
   readonly shared?: SharedKeys | undefined
-  /** Told of every request that went to the BSF; the fault where it failed. */
-  readonly onFetch?: (bir: Bir, code: FaultCode | undefined, durationMs: number) => void
+  /** Told of every request that went to the BSF, and for whom it was; the fault where it failed. */
+  readonly onFetch?: (bir: Bir, code: FaultCode | undefined, durationMs: number, trace?: RequestTrace) => void
 }
 
 /** What holds for a while. */
@@ -69,7 +70,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   let unknownHits = 0
   let misses = 0
 
-  async function ask(key: string, bir: Bir): Promise<Bia> {
+  async function ask(key: string, bir: Bir, trace: RequestTrace | undefined): Promise<Bia> {
     const askedAt = now()
     try {
       const bia = await source.fetch(bir)
@@ -78,10 +79,10 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       const until = Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000)
       known.set(key, { bia, since: fetchedAt, until })
       shared?.keep(key, bia, fetchedAt)
-      options.onFetch?.(bir, undefined, fetchedAt - askedAt)
+      options.onFetch?.(bir, undefined, fetchedAt - askedAt, trace)
       return bia
     } catch (error) {
-      options.onFetch?.(bir, error instanceof GbaError ? error.code : 'INTERNAL', now() - askedAt)
+      options.onFetch?.(bir, error instanceof GbaError ? error.code : 'INTERNAL', now() - askedAt, trace)
       if (error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN') {
         known.delete(key)
         shared?.forget(key)
@@ -139,7 +140,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       if (bia) hits++
       return bia
     },
-    async fetch(bir, asker) {
+    async fetch(bir, asker, trace) {
       const key = keyOf(bir)
       let bia = cached(key)
       if (bia) hits++
@@ -152,7 +153,7 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       const pending = inFlight.get(key)
       if (pending) return pending
       const leave = enter(asker)
-      const asked = ask(key, bir).finally(() => {
+      const asked = ask(key, bir, trace).finally(() => {
         inFlight.delete(key)
         leave()
       })

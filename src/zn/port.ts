@@ -3,6 +3,7 @@ import type { Uss } from '../core/guss.ts'
 import type { Btid, Fqdn, Impi } from '../core/identity.ts'
 import type { UaProtocolId } from '../core/naf-id.ts'
 import type { Secret } from '../core/secret.ts'
+import type { RequestTrace } from '../observe/audit.ts'
 
 export type GbaType = '3G_GBA' | '2G_GBA' | 'GBA_DIGEST'
 
@@ -41,7 +42,10 @@ export interface KeySource {
    * @throws GbaError what `fetch` would reject with at once: ZN_BTID_UNKNOWN
    */
   cached?(bir: Bir): Bia | undefined
-  /** @param asker  for whom: what its address is counted as; undefined: not counted */
-  fetch(bir: Bir, asker?: string): Promise<Bia>
+  /**
+   * @param asker  for whom: what its address is counted as; undefined: not counted
+   * @param trace  of the request that asks
+   */
+  fetch(bir: Bir, asker?: string, trace?: RequestTrace): Promise<Bia>
   close?(): Promise<void>
 }

@@ -34,6 +34,8 @@ describe('the keys of the configuration', () => {
     ['log.identities', 'restart'],
     ['workers', 'restart'],
     ['store.kind', 'restart'],
+    ['traces.enabled', 'restart'],
+    ['traces.trustedSources', 'restart'],
     ['bsf.ub.port', 'restart'],
     ['bsf.ub.limits', 'live'],
     ['ap.port', 'restart'],

@@ -28,7 +28,13 @@ describe('metrics of a lab', () => {
   let port: number
   let ue: HandUe
   before(async () => {
-    lab = await testLab({ recording: true, admin: { port: 0 }, store: undefined, ap: { accessLog: { enabled: true } } })
+    lab = await testLab({
+      recording: true,
+      admin: { port: 0 },
+      store: undefined,
+      traces: { enabled: true, endpoint: 'http://127.0.0.1:9/v1/traces' },
+      ap: { accessLog: { enabled: true } },
+    })
     port = lab.app.addresses.admin?.port ?? 0
     ue = await handUe(lab)
   })

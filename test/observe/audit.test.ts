@@ -4,7 +4,7 @@ import { type AuditEvent, type AuditRecord, auditor } from '../../src/observe/au
 import { FAULT_TEXTS } from '../../src/observe/fault-texts.ts'
 
 const BTID = 'I1U8vpY3qJ0hiuZNrke/NQ==@bsf.example.org'
-const whole: Required<AuditRecord> = {
+const whole: Required<Omit<AuditRecord, 'trace'>> = {
   requestId: 'r-1',
   impi: 'alice@ims.example.org',
   btid: BTID,
@@ -52,6 +52,13 @@ describe('a decision is recorded', () => {
       ['ut.refused', { ...rest, clause, impi: '<21>', btid: '<40>', impus: ['<21>', '<16>'], xui: '<19>' }],
     ])
     assert.doesNotMatch(JSON.stringify(written), /alice|bob|\+1555|I1U8/)
+  })
+
+  test('with the id of its trace, and nothing more of that', () => {
+    const { audit, written } = recording()
+    const trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', more: 'of it' }
+    audit.record('zn.granted', { trace })
+    assert.deepEqual(written, [['zn.granted', { traceId: trace.traceId }]])
   })
 
   for (const [where, pseudonym] of [

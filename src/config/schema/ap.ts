@@ -465,6 +465,12 @@ const appServer = given('Application server', 'One server behind the AP.', {
     ['preserve', 'upstream'],
     'preserve',
   ),
+  traceparent: oneOf(
+    'Traceparent',
+    'Whether it is told of traces; default: as traces.toAppServers says, and never with trust: external.',
+    ['default', 'send', 'withhold'],
+    'default',
+  ),
   timeoutMs: integer(
     'Timeout',
     'Time it has to begin its answer, and for each further piece of it; past it the UE gets 504.',

@@ -10,6 +10,10 @@ export const flag = (title: string, description: string, byDefault: boolean) =>
 export const integer = (title: string, description: string, range: readonly [number, number], byDefault?: number) =>
   Type.Integer({ title, description, minimum: range[0], maximum: range[1], ...withDefault(byDefault) })
 
+/** A share of a whole: 0 to 1. */
+export const ratio = (title: string, description: string, byDefault: number) =>
+  Type.Number({ title, description, minimum: 0, maximum: 1, default: byDefault })
+
 /** A number, or the one word that stands for a number to be found out. */
 export const integerOr = <const Word extends string>(
   word: Word,
