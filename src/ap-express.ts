@@ -60,7 +60,7 @@ export function expressLane(options: ExpressOptions): (exchange: Exchange) => vo
     const { head, socket } = exchange
     const request = { id: randomUUID(), method: head.method, peer: socket.remoteAddress ?? '' }
     const { status, headers, body } = shedding.refusal(request)
-    exchange.send(status, ownFields(headers), body)
+    exchange.send(status, idLine(request.id) + ownFields(headers), body)
   }
 }
 
@@ -124,7 +124,9 @@ class Carriage implements AnswerSink {
       return
     }
     const proof = this.#passage.authenticated?.authenticationInfo(NO_BODY)
-    const fields = fieldsText(returnedFields(head.rawHeaders), head.isBodyless ? head.contentLength : undefined, proof)
+    const returned = returnedFields(head.rawHeaders)
+    const length = head.isBodyless ? head.contentLength : undefined
+    const fields = idLine(this.#passage.request.id) + fieldsText(returned, length, proof)
     if (whole) {
       this.#place.leave()
       this.#exchange.send(status, fields, head.isBodyless ? undefined : whole, false, () => reuseBody(whole))
@@ -208,9 +210,16 @@ class Carriage implements AnswerSink {
   #own({ status, headers, body }: OwnAnswer, isLast: boolean): void {
     this.#place.leave()
     const { connection: _, ...told } = headers
-    this.#exchange.send(status, ownFields(told), status === 304 ? undefined : body, isLast)
+    this.#exchange.send(
+      status,
+      idLine(this.#passage.request.id) + ownFields(told),
+      status === 304 ? undefined : body,
+      isLast,
+    )
   }
 }
+
+const idLine = (id: string): string => `x-request-id: ${id}\r\n`
 
 function ownFields(headers: OwnAnswer['headers']): string {
   let fields = SERVER_LINE + dateLine()

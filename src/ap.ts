@@ -52,7 +52,7 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     if (!place) {
       const { id, method, ip } = request
       const answer = shedding.refusal({ id, method, peer: ip })
-      return send(reply.header('server', SERVER_TOKENS), answer, answer.body)
+      return send(reply.headers({ server: SERVER_TOKENS, 'x-request-id': id }), answer, answer.body)
     }
     request.place = place
     reply.raw.once('close', () => place.leave())
@@ -64,6 +64,7 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
     reply.raw.once('close', held.release)
     const { stages } = held.rules
     reply.header('server', SERVER_TOKENS)
+    reply.header('x-request-id', request.id)
     const connection = options.connectionOf(request)
     // The whole server is meant, of which there is nothing to tell: clients send it to upgrade a connection.
     if (request.method === 'OPTIONS' && request.originalUrl === '*') {
@@ -126,7 +127,7 @@ const send = (reply: FastifyReply, { status, headers }: OwnAnswer, body: Uint8Ar
     .send(body && Buffer.from(body))
 
 /** Headers that a refusal keeps, whoever was asked before. */
-const OURS: ReadonlySet<string> = new Set(['server', 'connection'])
+const OURS: ReadonlySet<string> = new Set(['server', 'connection', 'x-request-id'])
 
 function readRequest({ id, ip, method, originalUrl, raw }: FastifyRequest): ApRequest {
   const { rawHeaders, headers } = raw

@@ -128,6 +128,7 @@ describe('an application server that fails', () => {
             'date',
             'keep-alive',
             'server',
+            'x-request-id',
           ])
         })
       }

@@ -296,7 +296,7 @@ function shown({ status, headers, values, body }: RawAnswer) {
     .filter(([name]) => !['date', 'keep-alive', 'transfer-encoding', 'content-length'].includes(name))
     .map(([name, value]) => [
       name,
-      name === 'www-authenticate' ? value.replace(/nonce="[^"]+"/, '') : withoutProof(value),
+      name === 'www-authenticate' ? value.replace(/nonce="[^"]+"/, '') : withoutProof(value.replace(UUID, 'ID')),
     ])
     .sort()
   return { status, fields, body: body.toString('latin1').replace(UUID, 'ID') }

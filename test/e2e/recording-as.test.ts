@@ -394,7 +394,7 @@ describe('an application server behind the proxy', () => {
         const answer = await ue.request('GET', OWN, { qop })
         script = plain
         assert.equal(answer.body.toString(), 'ok')
-        const ours = ['authentication-info', 'connection', 'date', 'keep-alive', 'server', 'x-end']
+        const ours = ['authentication-info', 'connection', 'date', 'keep-alive', 'server', 'x-end', 'x-request-id']
         // It came whole, and goes on as a whole.
         assert.deepEqual(answer.headers.map(([name]) => name).sort(), [...ours, 'content-length'].sort())
         assert.equal(answer.header('server'), 'gba-proxy 3gpp-gba')

@@ -61,7 +61,7 @@ for (const httpFront of ['strict', 'fastify'] as const) {
       for (let i = 0; i < 4; i++) {
         connection.write(octets)
         const refused = await connection.answer()
-        problemIdOf(refused)
+        assert.deepEqual(refused.values('x-request-id'), [problemIdOf(refused)])
         assert.deepEqual([refused.status, refused.header('retry-after')], [503, '1'])
       }
       assert.ok(refusals().length >= 1 && refusals().length < 4)
