@@ -50,9 +50,9 @@ export class RecentMap<Key, Value> {
     this.#slots.delete(key)
   }
 
-  /** Lets go of every entry whose value is over. */
-  sweep(isOver: (value: Value) => boolean): void {
-    for (const [key, { value }] of this.#slots) if (isOver(value)) this.#slots.delete(key)
+  /** Lets go of every entry that is over. */
+  sweep(isOver: (value: Value, key: Key) => boolean): void {
+    for (const [key, { value }] of this.#slots) if (isOver(value, key)) this.#slots.delete(key)
   }
 
   #place(key: Key, slot: Slot<Value>): void {

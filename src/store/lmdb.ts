@@ -16,14 +16,21 @@ export { type LmdbEnvironment, type LmdbOptions, openLmdb } from './lmdb-environ
 export function lmdbSqnStore({ file, keys, commit }: LmdbEnvironment): SqnStore {
   const database = 'sqns'
   const sqns = file.database(database)
+  function open(key: Uint8Array): Uint8Array | undefined {
+    const sealed = sqns.get(key)
+    const sqn = sealed && unseal(keys, { database, key }, sealed)
+    if (sealed !== undefined && sqn === undefined) throw corrupted('SQN')
+    return sqn && Uint8Array.from(sqn)
+  }
   return {
+    async find(impi) {
+      const key = recordKey(keys, database, impi)
+      return file.read(() => open(key))
+    },
     async update(impi, next) {
       const key = recordKey(keys, database, impi)
       return commit(() => {
-        const sealed = sqns.get(key)
-        const current = sealed && unseal(keys, { database, key }, sealed)
-        if (sealed !== undefined && current === undefined) throw corrupted('SQN')
-        const sqn = octetsOf('SQN', next(current && Uint8Array.from(current)), 6)
+        const sqn = octetsOf('SQN', next(open(key)), 6)
         sqns.putSync(key, seal(keys, { database, key }, sqn))
         return sqn
       })

@@ -170,6 +170,10 @@ export function memoryNonceLedger(options: { readonly maxNonces: number; readonl
 export function memorySqnStore(): SqnStore {
   const sqns = new Map<Impi, Uint8Array>()
   return {
+    async find(impi) {
+      const sqn = sqns.get(impi)
+      return sqn && Uint8Array.from(sqn)
+    },
     async update(impi, next) {
       const current = sqns.get(impi)
       const sqn = octetsOf('SQN', next(current && Uint8Array.from(current)), 6)

@@ -23,14 +23,21 @@ const MAX_TRIES = 100
 export function redisSqnStore(environment: RedisEnvironment): SqnStore {
   const { keys, name } = environment
   const database = 'sqns'
+  function open(key: Uint8Array, sealed: Uint8Array | undefined): Uint8Array | undefined {
+    const sqn = sealed && unseal(keys, { database, key }, sealed)
+    if (sealed !== undefined && sqn === undefined) throw corrupted('SQN')
+    return sqn
+  }
   return {
+    async find(impi) {
+      const key = recordKey(keys, database, impi)
+      return open(key, sealedOf(await environment.redis.read(['GET', name(database, key)])))
+    },
     async update(impi, next) {
       const key = recordKey(keys, database, impi)
       let sqn = new Uint8Array(0)
       await exchange(environment, name(database, key), '', (sealed) => {
-        const current = sealed && unseal(keys, { database, key }, sealed)
-        if (sealed !== undefined && current === undefined) throw corrupted('SQN')
-        sqn = Uint8Array.from(octetsOf('SQN', next(current), 6))
+        sqn = Uint8Array.from(octetsOf('SQN', next(open(key, sealed)), 6))
         return seal(keys, { database, key }, sqn)
       })
       return sqn

@@ -89,6 +89,8 @@ export const NC_WINDOW = 1024
 
 /** The HSS stub's sequence numbers. */
 export interface SqnStore {
+  /** The stored SQN, 6 octets; undefined before the first. */
+  find(impi: Impi): Promise<Uint8Array | undefined>
   /**
    * Applies `next` to the stored SQN (undefined at first) and stores the result before resolving. Atomic per IMPI.
    * When `next` throws, nothing changes and the error passes through.

@@ -1,4 +1,5 @@
 import type { EpochMs } from '../core/bytes.ts'
+import type { Btid } from '../core/identity.ts'
 import { RecentMap } from '../core/recent-map.ts'
 import { type FaultCode, GbaError } from '../errors.ts'
 import type { RequestTrace } from '../observe/audit.ts'
@@ -48,6 +49,12 @@ export interface KeyCache extends KeySource {
   counts(): KeyCacheCounts
   /** Lets go of every key whose time is over. */
   sweep(): void
+  /**
+   * Lets go of all keys of one bootstrap, here and where they are shared; what is on its way is not kept. It looks at
+   * every entry: for operators, not for requests.
+   * @returns how many went
+   */
+  forget(btid: Btid): number
 }
 
 /**
@@ -69,16 +76,21 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   let hits = 0
   let unknownHits = 0
   let misses = 0
+  /** How often something was forgotten by order: what was asked for before may be what is not to be known any more. */
+  let orders = 0
 
   async function ask(key: string, bir: Bir, trace: RequestTrace | undefined): Promise<Bia> {
     const askedAt = now()
+    const ordersBefore = orders
     try {
       const bia = await source.fetch(bir)
       if (bia.expiresAt <= now()) throw new GbaError('ZN_BTID_UNKNOWN', 'the BSF sent an expired key')
       const fetchedAt = now()
       const until = Math.min(bia.expiresAt, fetchedAt + options.ussMaxAgeS * 1000)
-      known.set(key, { bia, since: fetchedAt, until })
-      shared?.keep(key, bia, fetchedAt)
+      if (orders === ordersBefore) {
+        known.set(key, { bia, since: fetchedAt, until })
+        shared?.keep(key, bia, fetchedAt)
+      }
       options.onFetch?.(bir, undefined, fetchedAt - askedAt, trace)
       return bia
     } catch (error) {
@@ -110,10 +122,11 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   function lookUp(shared: SharedKeys, key: string): Promise<void> {
     const pending = lookups.get(key)
     if (pending) return pending
+    const ordersBefore = orders
     const looked = shared
       .find(key)
       .then((copy) => {
-        if (copy) known.set(key, { ...copy, since: now() })
+        if (copy && orders === ordersBefore) known.set(key, { ...copy, since: now() })
       })
       .finally(() => lookups.delete(key))
     lookups.set(key, looked)
@@ -172,6 +185,18 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
       const at = now()
       known.sweep((key) => !holds(key, at))
       unknown.sweep((refusal) => !holds(refusal, at))
+    },
+    forget(btid) {
+      orders++
+      const start = `${btid} `
+      let forgotten = 0
+      known.sweep((_, key) => {
+        if (!key.startsWith(start)) return false
+        shared?.forget(key)
+        forgotten++
+        return true
+      })
+      return forgotten
     },
     async close() {
       await source.close?.()

@@ -34,6 +34,19 @@ export function sqnStoreContract(
     )
 
     test(
+      'reading an SQN changes nothing',
+      on(async (store) => {
+        assert.equal(await store.find(anImpi(1)), undefined)
+        await store.update(anImpi(1), () => sqnOf(7))
+        const found = await store.find(anImpi(1))
+        assert.equal(found && numberOf(found), 7)
+        found?.fill(0xff)
+        assert.equal(await read(store, 1), 7)
+        assert.equal(await store.find(anImpi(2)), undefined)
+      }),
+    )
+
+    test(
       '20 racing callers get 20 different SQNs',
       on(async (store) => {
         const all = await Promise.all(Array.from({ length: 20 }, () => store.update(anImpi(1), plusOne)))
@@ -134,6 +147,7 @@ export function sqnStoreContract(
           await store.update(anImpi(2), () => sqnOf(8))
           await rest?.swap()
           await assert.rejects(store.update(anImpi(1), plusOne), isUnavailable)
+          await assert.rejects(store.find(anImpi(1)), isUnavailable)
           await rest?.swap()
           await rest?.tamper(flipLastBit)
           await assert.rejects(store.update(anImpi(1), plusOne), isUnavailable)

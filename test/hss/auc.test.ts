@@ -148,6 +148,7 @@ describe('auc', () => {
 
   test('a store that fails gives no vector', async () => {
     const broken: SqnStore = {
+      find: async () => undefined,
       update: async () => {
         throw new GbaError('STORE_UNAVAILABLE', 'disk full')
       },
