@@ -2,19 +2,22 @@ import type { FaultCode } from '../errors.ts'
 import { FAULT_TEXTS } from './fault-texts.ts'
 
 /** Every kind of decision that is recorded. */
-export type AuditEvent =
-  | 'ub.challenged'
-  | 'ub.bootstrapped'
-  | 'ub.resynchronised'
-  | 'ub.refused'
-  | 'zh.av-drawn'
-  | 'zn.granted'
-  | 'zn.refused'
-  | 'zn.fetched'
-  | 'ut.forwarded'
-  | 'ut.log-read'
-  | 'ut.refused'
-  | 'tls.refused'
+export const AUDIT_EVENTS = [
+  'ub.challenged',
+  'ub.bootstrapped',
+  'ub.resynchronised',
+  'ub.refused',
+  'zh.av-drawn',
+  'zn.granted',
+  'zn.refused',
+  'zn.fetched',
+  'ut.forwarded',
+  'ut.log-read',
+  'ut.refused',
+  'tls.refused',
+  'admin.called',
+] as const
+export type AuditEvent = (typeof AUDIT_EVENTS)[number]
 
 /** Where a request stands among those of other servers; whoever makes traces alone looks further into it. */
 export interface RequestTrace {
@@ -57,6 +60,10 @@ export interface AuditRecord {
   readonly durationMs?: number
   /** From sending the request to the head of the application server's answer. */
   readonly upstreamMs?: number
+  /** Of a call of the admin API: the resource, as a template without what it was asked about. */
+  readonly path?: string
+  /** Of the certificate by which an operator came. */
+  readonly subject?: string
 }
 
 /** The stream of decisions, and how many of each kind there were. */
@@ -83,25 +90,41 @@ export function auditor(
 ): Audit {
   const counts = new Map<AuditEvent, number>()
   const tolerated = new Map<string, number>()
-  const named = pseudonym ?? ((identity: string) => identity)
+  const named = pseudonym ?? IN_CLEAR
   return {
     record(event, record) {
       const count = (counts.get(event) ?? 0) + 1
       counts.set(event, count)
       for (const name of record.tolerances ?? []) tolerated.set(name, (tolerated.get(name) ?? 0) + 1)
       if (ACCEPTING.has(event) && count % everyNth !== 0) return
-      const { impi, btid, impus, xui, detail, trace, ...rest } = record
-      const fields: Record<string, unknown> = rest // a copy already: none is made of it
-      if (trace !== undefined) fields.traceId = trace.traceId
-      if (impi !== undefined) fields.impi = named(impi)
-      if (btid !== undefined) fields.btid = named(btid)
-      if (impus !== undefined) fields.impus = impus.map((identity) => named(identity))
-      if (xui !== undefined) fields.xui = named(xui)
-      if (rest.code !== undefined) fields.clause = FAULT_TEXTS[rest.code].clause
-      if (detail !== undefined && !pseudonym) fields.detail = detail
-      write(event, fields)
+      write(event, auditFields(record, named, pseudonym === undefined))
     },
     count: (event) => counts.get(event) ?? 0,
     toleranceCount: (name) => tolerated.get(name) ?? 0,
   }
+}
+
+/** What an identity is written as where it may be. */
+export const IN_CLEAR = (identity: string): string => identity
+
+/**
+ * A record as it is written down.
+ * @param named     what an identity is written as
+ * @param isDetailed  whether the detail is told, which may name identities
+ */
+export function auditFields(
+  record: AuditRecord,
+  named: (identity: string) => string,
+  isDetailed: boolean,
+): Readonly<Record<string, unknown>> {
+  const { impi, btid, impus, xui, detail, trace, ...rest } = record
+  const fields: Record<string, unknown> = rest // a copy already: none is made of it
+  if (trace !== undefined) fields.traceId = trace.traceId
+  if (impi !== undefined) fields.impi = named(impi)
+  if (btid !== undefined) fields.btid = named(btid)
+  if (impus !== undefined) fields.impus = impus.map((identity) => named(identity))
+  if (xui !== undefined) fields.xui = named(xui)
+  if (rest.code !== undefined) fields.clause = FAULT_TEXTS[rest.code].clause
+  if (detail !== undefined && isDetailed) fields.detail = detail
+  return fields
 }

@@ -6,6 +6,9 @@ export interface FollowedFile<Content> {
   close(): void
 }
 
+/** How often a file is looked at. */
+export const FOLLOWED_EVERY_MS = 2_000
+
 /**
  * Reads a file, and again each time it changes. A mistake in it, or its loss, changes nothing: what was there stays.
  * @param read       throws for a mistake; what it throws at the first reading is thrown here
@@ -15,7 +18,7 @@ export function followFile<Content>(
   file: string,
   read: () => Content,
   onMistake: (error: unknown) => void,
-  { everyMs = 2000 }: { readonly everyMs?: number } = {},
+  { everyMs = FOLLOWED_EVERY_MS }: { readonly everyMs?: number } = {},
 ): FollowedFile<Content> {
   // Taken before the reading, so that a change in between is seen the next time.
   let version = versionOf(file)

@@ -91,7 +91,7 @@ const INSTANT = 'an instant with its time zone, 2026-01-31T12:00:00Z'
 const ISO = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?(?:Z|[+-]\d\d:\d\d)$/
 
 /** @returns undefined for what is no ISO 8601 instant, a 30 February too */
-function parseInstant(text: string): EpochMs | undefined {
+export function parseInstant(text: string): EpochMs | undefined {
   const [, day = ''] = ISO.exec(text) ?? []
   const midnight = Date.parse(`${day}T00:00Z`)
   const instant = Date.parse(text)

@@ -27,6 +27,8 @@ const whole: Required<Omit<AuditRecord, 'trace'>> = {
   status: 403,
   durationMs: 12,
   upstreamMs: 7,
+  path: '/admin/bootstraps/{btid}',
+  subject: 'CN=operator',
 }
 
 /** Of the code above. */
