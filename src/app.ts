@@ -1,6 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { adminApi } from './admin/api.ts'
+import type { AdminDesk } from './admin/calls.ts'
+import { processDesk } from './admin/desk.ts'
 import type { Readiness } from './admin/health.ts'
 import type { AdminSources } from './admin/server.ts'
 import { adminPlaceOf, type RunningAdmin, startAdmin, versionReporter } from './admin/start.ts'
@@ -45,6 +48,8 @@ export interface App {
   readonly audit: Audit
   /** All that is counted here, as `/metrics` of the admin listener tells it. */
   metrics(): Promise<MetricReport>
+  /** Where operators are answered, as by the admin listener. */
+  readonly desk: AdminDesk
   /** Whether it is to be sent requests, as `/ready` of the admin listener tells it. */
   readiness(): Readiness
   /** Opens the audit file anew, after it was moved away. */
@@ -134,6 +139,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       // First: what the audit cannot take has happened all the same.
       watch.record(event, record)
       traces?.record(event, record)
+      desk.hear(event, record)
       written.record(event, record)
       onDecision?.(event, record)
     },
@@ -155,6 +161,16 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   })
   const { registerUpstream } = watch
   const current: Current = { config, subscribers: undefined }
+  const desk = processDesk({
+    config: () => current.config,
+    subscribers: () => current.subscribers?.subscribers,
+    bootstraps: state.bootstraps,
+    sqns: state.sqns,
+    forgetKeys: (btid) => keys?.forget(btid) ?? 0,
+    pseudonym: named,
+    audit: (event, record) => audit.record(event, record),
+    now,
+  })
   const parts: Parts = {
     config,
     state,
@@ -218,7 +234,13 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     const adminPlace = place ? undefined : adminPlaceOf(config, wantsAdmin)
     admin =
       adminPlace &&
-      (await privileged(() => startAdmin(adminPlace, { sources: adminSources(config, watch), log: logger })))
+      (await privileged(() =>
+        startAdmin(adminPlace, {
+          sources: adminSources(config, watch),
+          log: logger,
+          more: adminApi(desk, adminPlace.config.tls !== undefined),
+        }),
+      ))
   } catch (error) {
     await close()
     throw error
@@ -244,6 +266,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
       ...(admin && { admin: admin.address }),
     },
     audit,
+    desk,
     metrics: watch.metrics,
     readiness: watch.readiness,
     reopenLogs: () => auditFile?.reopen(),

@@ -35,7 +35,7 @@ export interface AdminOptions {
   readonly sources: AdminSources
   readonly log: Logger
   /** Further resources of the listener, under the same rules of who may reach them. */
-  readonly more?: (scope: FastifyInstance) => Promise<void>
+  readonly more?: ((scope: FastifyInstance) => Promise<void>) | undefined
 }
 
 /**
@@ -97,7 +97,7 @@ const LIMITS = {
  * Whether a Host header names this host by an address or as localhost. A page in a browser here can reach a loopback port
  * under a name of its own (DNS rebinding), but not under these.
  */
-function isOfThisHost(header: string | undefined): boolean {
+export function isOfThisHost(header: string | undefined): boolean {
   const host = header?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1')
   return host !== undefined && (isIP(host) !== 0 || isLoopback(host))
 }

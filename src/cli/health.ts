@@ -1,6 +1,6 @@
 import { get } from 'node:http'
 import { get as getByTls } from 'node:https'
-import { loadConfig } from '../config/load.ts'
+import { ADMIN, adminBase } from './admin-place.ts'
 import type { Command, OptionTable } from './command.ts'
 import { parseOptions, UsageError } from './options.ts'
 
@@ -10,9 +10,6 @@ const OPTIONS = {
   ready: { type: 'boolean', default: false },
   timeout: { type: 'string', short: 't', default: '3' },
 } as const satisfies OptionTable
-
-/** Where the admin listener is that no configuration moves. */
-const ADMIN = { host: '127.0.0.1', port: 9464 }
 
 export const command: Command = {
   name: 'health',
@@ -43,7 +40,10 @@ Examples:
     if (values.url !== undefined && (values.config !== undefined || values.ready)) {
       throw new UsageError('--url says it all; it does not go with --config or --ready')
     }
-    const url = values.url === undefined ? await adminUrl(values, env) : urlOf(values.url)
+    const url =
+      values.url === undefined
+        ? new URL(values.ready ? '/ready' : '/live', await adminBase(values.config, env))
+        : urlOf(values.url)
     try {
       const { status, text } = await answerOf(url, timeoutMs)
       stdout.write(text.endsWith('\n') || text === '' ? text : `${text}\n`)
@@ -55,20 +55,6 @@ Examples:
     return 1
   },
 }
-
-async function adminUrl(
-  { config: file, ready }: { readonly config?: string; readonly ready: boolean },
-  env: Parameters<typeof loadConfig>[1],
-): Promise<URL> {
-  const config: object = file === undefined ? {} : await loadConfig(file, env)
-  const { host, port } = { ...ADMIN, ...(config as { readonly admin?: Partial<typeof ADMIN> }).admin }
-  return new URL(ready ? '/ready' : '/live', `http://${bracketed(EVERYWHERE[host] ?? host)}:${port}`)
-}
-
-/** Whoever listens everywhere is found on loopback. */
-const EVERYWHERE: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' }
-
-const bracketed = (host: string): string => (host.includes(':') ? `[${host}]` : host)
 
 function urlOf(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined

@@ -18,6 +18,7 @@ export const COMMANDS: CommandTable = {
   explain: async () => (await import('./explain.ts')).command,
   route: async () => (await import('./route.ts')).command,
   health: async () => (await import('./health.ts')).command,
+  admin: async () => (await import('./admin.ts')).command,
   completion: async () => (await import('./completion.ts')).completionCommand(() => loadCommands()),
 }
 

@@ -1,5 +1,7 @@
+import { adminApi } from '../admin/api.ts'
 import type { AdminSources } from '../admin/server.ts'
 import { adminPlaceOf, startAdmin, versionReporter } from '../admin/start.ts'
+import { supervisorDesk } from '../admin/supervisor-desk.ts'
 import type { App } from '../app.ts'
 import { changesBetween, keysOf, needingRestart, RestartNeeded } from '../config/changes.ts'
 import { versionOf } from '../config/file-version.ts'
@@ -130,7 +132,9 @@ async function serveByWorkers(config: Config, by: ByWorkers): Promise<number> {
     version: versionReporter(config, count),
   }
   const place = adminPlaceOf(config, true)
-  const admin = place && (await explainStart(startAdmin(place, { sources, log }), stderr))
+  const desk = supervisorDesk(() => running, log)
+  const more = place && adminApi(desk, place.config.tls !== undefined)
+  const admin = place && (await explainStart(startAdmin(place, { sources, log, more }), stderr))
   if (place && !admin) return 1
   const all = (addresses: App['addresses']) => ({ ...addresses, ...(admin && { admin: admin.address }) })
   try {

@@ -1,0 +1,206 @@
+import { readFileSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
+import { request as requestByTls } from 'node:https'
+import { ADMIN, adminBase } from './admin-place.ts'
+import type { Command, OptionTable, Output } from './command.ts'
+import { parseOptions, UsageError } from './options.ts'
+
+const OPTIONS = {
+  config: { type: 'string', short: 'c', takes: 'file' },
+  url: { type: 'string' },
+  cert: { type: 'string', takes: 'file' },
+  key: { type: 'string', takes: 'file' },
+  cacert: { type: 'string', takes: 'file' },
+  json: { type: 'boolean', default: false },
+  impu: { type: 'string' },
+  btid: { type: 'string' },
+  all: { type: 'boolean', default: false },
+  since: { type: 'string' },
+  code: { type: 'string' },
+  event: { type: 'string' },
+} as const satisfies OptionTable
+
+const ACTIONS = ['bootstraps', 'bootstrap', 'drop', 'rebootstrap', 'subscriber', 'routes', 'refusals', 'tail'] as const
+
+export const command: Command = {
+  name: 'admin',
+  summary: 'look at subscribers of a running gba-proxy, and change what is kept of them',
+  usage: `usage: gba-proxy admin bootstraps IMPI | bootstrap BTID | drop BTID | subscriber IMPI [OPTION]...
+       gba-proxy admin rebootstrap --impu IMPU | --btid BTID | --all [OPTION]...
+       gba-proxy admin routes | refusals | tail [OPTION]...
+
+Asks the admin listener, which answers this host, or whoever shows a certificate of its CA; it records each call.
+Identities in answers are pseudonyms as in the log, unless you named them; a pseudonym stands for an IMPI or B-TID, too.
+
+  bootstraps IMPI   the live bootstraps of a subscriber, as far as this process made them
+  bootstrap BTID    one bootstrap
+  drop BTID         the BSF forgets it, and the proxy its keys: the UE gets 401 and bootstraps anew
+  rebootstrap       bootstraps made before an instant hold no more; the demand goes into ap.rebootstrapFile
+  subscriber IMPI   SQN, live bootstraps and last refusals
+  routes            as they are in use
+  refusals          the last ones that name a subscriber
+  tail              decisions as they are made, a line of JSON each
+
+  -c, --config FILE   the configuration, whose section admin says where to ask (default: ${ADMIN.host}:${ADMIN.port})
+      --url URL       ask there instead; http or https
+      --cert FILE     client certificate (PEM); with --config it is asked by https then
+      --key FILE      its key (PEM)
+      --cacert FILE   CA of the listener's certificate (PEM)
+      --json          print the answer as it came
+      --impu IMPU     with rebootstrap: the subscriber with this public identity
+      --btid BTID     with rebootstrap: this bootstrap
+      --all           with rebootstrap: everybody
+      --since TIME    with rebootstrap: 2026-01-31T12:00:00Z (default: now)
+      --code CODE     with tail and refusals: this fault code only
+      --event EVENT   with tail and refusals: this event only
+
+Exit code: 0 done, 1 refused, or no answer, 2 the command line or the configuration is wrong, 3 there is no such thing.
+
+Examples:
+  gba-proxy admin subscriber alice@ims.example.org
+      SQN, bootstraps and last refusals
+  gba-proxy admin drop 'I1U8vpY3qJ0hiuZNrke/NQ==@bsf.example.org'
+      the UE has to bootstrap anew
+  gba-proxy admin tail --code UA_RESPONSE_WRONG
+      wrong responses as they come
+`,
+  options: OPTIONS,
+  positionals: [ACTIONS],
+  async run(args, { env, signal, stderr, stdout }) {
+    const { positionals, values } = parseOptions(args, OPTIONS, 2)
+    const call = callOf(positionals, values)
+    if (values.url !== undefined && values.config !== undefined) throw new UsageError('--url or --config, not both')
+    const base = values.url === undefined ? await adminBase(values.config, env) : urlOf(values.url)
+    const url = new URL(call.path, base)
+    if (values.cert !== undefined && values.config !== undefined) url.protocol = 'https:'
+    try {
+      const answer = await send(url, call, values, signal)
+      if (call.isFollowed && answer.statusCode === 200) {
+        for await (const part of answer) stdout.write(part as Uint8Array)
+        return 0
+      }
+      const text = await textOf(answer)
+      if (answer.statusCode !== undefined && answer.statusCode < 300) {
+        if (values.json) stdout.write(`${text}\n`)
+        else print(JSON.parse(text), stdout)
+        return 0
+      }
+      stderr.write(`gba-proxy admin: ${answer.statusCode}${reasonIn(text)}\n`)
+      return answer.statusCode === 404 ? 3 : 1
+    } catch (error) {
+      if (signal.aborted) return 0
+      if (error instanceof UsageError) throw error
+      const reason = error instanceof Error ? ('code' in error ? String(error.code) : error.name) : String(error)
+      stderr.write(`gba-proxy admin: ${url.origin} does not answer (${reason})\n`)
+      return 1
+    }
+  },
+}
+
+interface Call {
+  readonly method: 'GET' | 'DELETE' | 'POST'
+  readonly path: string
+  readonly body?: string
+  readonly isFollowed?: boolean
+}
+
+type Values = ReturnType<typeof parseOptions<typeof OPTIONS>>['values']
+
+/** @throws UsageError */
+function callOf([action, whom, ...more]: readonly string[], { all, btid, code, event, impu, since }: Values): Call {
+  const needsName = action === 'bootstraps' || action === 'bootstrap' || action === 'drop' || action === 'subscriber'
+  if (needsName !== (whom !== undefined) || more.length > 0) {
+    throw new UsageError(needsName ? `${action} whom?` : action === undefined ? 'what?' : `${action} takes no name`)
+  }
+  const name = encodeURIComponent(whom ?? '')
+  const filter = new URLSearchParams({ ...(code !== undefined && { code }), ...(event !== undefined && { event }) })
+  switch (action) {
+    case 'bootstraps':
+      return { method: 'GET', path: `/admin/bootstraps?impi=${name}` }
+    case 'bootstrap':
+      return { method: 'GET', path: `/admin/bootstraps/${name}` }
+    case 'drop':
+      return { method: 'DELETE', path: `/admin/bootstraps/${name}` }
+    case 'subscriber':
+      return { method: 'GET', path: `/admin/subscribers/${name}` }
+    case 'routes':
+      return { method: 'GET', path: '/admin/routes' }
+    case 'refusals':
+      return { method: 'GET', path: `/admin/decisions?${filter}` }
+    case 'tail':
+      filter.set('follow', '1')
+      return { method: 'GET', path: `/admin/decisions?${filter}`, isFollowed: true }
+    case 'rebootstrap': {
+      if ([impu !== undefined, btid !== undefined, all].filter(Boolean).length !== 1) {
+        throw new UsageError('rebootstrap takes exactly one of --impu, --btid and --all')
+      }
+      const body = JSON.stringify({ impu, btid, ...(all && { all }), since })
+      return { method: 'POST', path: '/admin/rebootstrap', body }
+    }
+    default:
+      throw new UsageError(`'${action}' is none of ${ACTIONS.join(', ')}`)
+  }
+}
+
+function urlOf(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url?.protocol !== 'http:' && url?.protocol !== 'https:') throw new UsageError(`--url takes a URL, not '${text}'`)
+  return url
+}
+
+const ANSWER_WITHIN_MS = 10_000
+
+function send(url: URL, call: Call, { cacert, cert, key }: Values, signal: AbortSignal): Promise<IncomingMessage> {
+  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path))
+  const tls = { ca: file(cacert), cert: file(cert), key: file(key) }
+  const { body, method } = call
+  const headers = { 'x-requested-with': 'gba-proxy', ...(body !== undefined && { 'content-type': 'application/json' }) }
+  return new Promise((resolve, reject) => {
+    const options = { method, headers, signal, agent: false, ...(url.protocol === 'https:' && tls) }
+    const sent = (url.protocol === 'https:' ? requestByTls : request)(url, options, (answer) => {
+      clearTimeout(late)
+      resolve(answer)
+    })
+    const late = setTimeout(() => sent.destroy(new Error('late')), ANSWER_WITHIN_MS)
+    sent.once('error', (error) => {
+      clearTimeout(late)
+      reject(error)
+    })
+    sent.end(body)
+  })
+}
+
+async function textOf(answer: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = []
+  for await (const part of answer) parts.push(part as Buffer)
+  return Buffer.concat(parts).toString()
+}
+
+function reasonIn(text: string): string {
+  try {
+    const { detail, title } = JSON.parse(text)
+    return ` ${detail ?? title ?? ''}`.trimEnd()
+  } catch {
+    return ''
+  }
+}
+
+/** A line for each value; what is a list has a line for each of its items. */
+function print(answer: Readonly<Record<string, unknown>>, stdout: Output): void {
+  for (const [name, value] of Object.entries(answer)) {
+    if (!Array.isArray(value)) stdout.write(`${name}: ${typeof value === 'object' ? fieldsOf(value) : String(value)}\n`)
+    else {
+      stdout.write(`${name}: ${value.length}\n`)
+      for (const item of value) stdout.write(`  ${fieldsOf(item)}\n`)
+    }
+  }
+}
+
+/** JSON keeps control characters off a terminal. */
+const fieldsOf = (fields: unknown): string =>
+  Object.entries(fields ?? {})
+    .map(
+      ([name, value]) =>
+        `${name}=${typeof value === 'string' && /^[\x21-\x7e]+$/.test(value) ? value : JSON.stringify(value)}`,
+    )
+    .join(' ')
