@@ -351,3 +351,26 @@ describe('what is at hand without asking', () => {
     assert.equal(bsf.asked, 1)
   })
 })
+
+describe('keys that are to be forgotten', () => {
+  test('are those of one bootstrap, for every NAF', async () => {
+    const { bsf, cache } = world()
+    const other = { nafFqdn: 'presence.example.org' as Fqdn }
+    for (const bir of [aBir(1), aBir(1, other), aBir(2)]) await cache.fetch(bir)
+    assert.equal(cache.forget(aBir(1).btid), 2)
+    assert.deepEqual([cache.forget(aBir(1).btid), cache.cached(aBir(1)), cache.counts().known], [0, undefined, 1])
+    assert.ok(cache.cached(aBir(2)))
+    await cache.fetch(aBir(1))
+    assert.equal(bsf.asked, 4)
+  })
+
+  test('are not kept where they were on their way', async () => {
+    const { bsf, cache, waiting } = world()
+    bsf.answer = undefined
+    const asked = cache.fetch(aBir())
+    cache.forget(aBir().btid)
+    waiting[0]?.resolve(aBia())
+    await asked
+    assert.deepEqual([cache.cached(aBir()), cache.counts().known], [undefined, 0])
+  })
+})
