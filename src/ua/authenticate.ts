@@ -1,5 +1,6 @@
 import { formatAuthenticationInfo } from '../core/digest-header.ts'
 import type { Btid, Fqdn } from '../core/identity.ts'
+import { ownCopyOf } from '../core/memo.ts'
 import type { UaProtocolId } from '../core/naf-id.ts'
 import type { Secret } from '../core/secret.ts'
 import type { ToleranceName } from '../core/tolerances.ts'
@@ -123,7 +124,8 @@ export function authenticator(options: AuthenticatorOptions) {
       const oldest = matched.keys().next().value
       if (oldest !== undefined) matched.delete(oldest)
     }
-    matched.set(btid, uaProtocolId)
+    // As it came it would keep the whole header alive that it is a part of.
+    matched.set(ownCopyOf(btid) as Btid, uaProtocolId)
   }
 }
 
