@@ -25,6 +25,32 @@ export interface Place {
   leave(): void
 }
 
+class Taken implements Place {
+  readonly #count: (by: 1 | -1) => void
+  #isCounted = true
+  #isOver = false
+
+  constructor(count: (by: 1 | -1) => void) {
+    this.#count = count
+  }
+
+  pause(): void {
+    if (this.#isCounted) this.#count(-1)
+    this.#isCounted = false
+  }
+
+  resume(): void {
+    if (this.#isCounted || this.#isOver) return
+    this.#isCounted = true
+    this.#count(1)
+  }
+
+  leave(): void {
+    this.#isOver = true
+    this.pause()
+  }
+}
+
 /** What one process has taken on, and whether it takes on more. Pure: who calls tells the time. */
 export class Load {
   #limits: LoadLimits
@@ -50,24 +76,12 @@ export class Load {
   }
 
   enter(): Place {
-    let [isCounted, isOver] = [true, false]
     this.#inFlight++
-    return {
-      pause: () => {
-        if (isCounted) this.#inFlight--
-        isCounted = false
-      },
-      resume: () => {
-        if (isCounted || isOver) return
-        isCounted = true
-        this.#inFlight++
-      },
-      leave: () => {
-        isOver = true
-        if (isCounted) this.#inFlight--
-        isCounted = false
-      },
-    }
+    return new Taken(this.#count)
+  }
+
+  readonly #count = (by: 1 | -1): void => {
+    this.#inFlight += by
   }
 
   /**
