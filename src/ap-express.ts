@@ -29,7 +29,8 @@ export interface ExpressOptions {
 export function expressTakes({ method, target, contentLength, authorization }: RequestHead): boolean {
   if (contentLength > EXPRESS_BODY_BYTES || (method === 'DELETE' && contentLength > 0)) return false
   if (target.includes('%') && !isDecodable(target)) return false
-  return !authorization.some((line) => /auth-int/i.test(line))
+  // With a backslash the same can be written in other ways.
+  return !authorization.some((line) => /auth-int|\\/i.test(line))
 }
 
 /** Fastify has its own word for what is not. */
@@ -59,8 +60,14 @@ export function expressLane(options: ExpressOptions): (exchange: Exchange) => vo
     }
     const { head, socket } = exchange
     const request = { id: randomUUID(), method: head.method, peer: socket.remoteAddress ?? '' }
-    const { status, headers, body } = shedding.refusal(request)
-    exchange.send(status, idLine(request.id) + ownFields(headers), body)
+    try {
+      const { status, headers, body } = shedding.refusal(request)
+      exchange.send(status, idLine(request.id) + ownFields(headers), body)
+    } catch (err) {
+      // What cannot be recorded is not answered; and nobody is above this to catch it.
+      options.log.error({ err, requestId: request.id }, 'ut.failed')
+      exchange.cut()
+    }
   }
 }
 
@@ -109,8 +116,7 @@ class Carriage implements AnswerSink {
       this.#answer(head, whole)
     } catch (error) {
       this.#call?.abort()
-      if (this.#exchange.hasBegun) this.#cut()
-      else void this.#refuse(error)
+      this.onFailed(error)
     }
   }
 
@@ -153,8 +159,9 @@ class Carriage implements AnswerSink {
     this.#exchange.end()
   }
 
-  onFailed(error: GbaError): void {
-    if (this.#exchange.hasBegun) this.#cut()
+  /** Where the UE has gone meanwhile nobody is answered, and it is recorded all the same. */
+  onFailed(error: unknown): void {
+    if (this.#exchange.hasBegun && !this.#exchange.isGone) this.#cut()
     else void this.#refuse(error)
   }
 

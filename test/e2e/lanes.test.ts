@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
@@ -163,7 +164,8 @@ const CASES: readonly Case[] = [
   { name: 'an invented nonce', request: { nonce: 'x'.repeat(40) } },
   { name: 'an unknown B-TID', request: { username: 'AAAAAAAAAAAAAAAAAAAAAA==@bsf.example.org' } },
   { name: 'no B-TID', request: { username: 'alice' } },
-  { name: 'a count in decimal', request: { nc: '0000099a' } },
+  // Within the window of the nonce, or every request after it would be a replay.
+  { name: 'a count far ahead', request: { nc: '00000200' } },
   { name: 'a uri with a slash at its end', request: { uri: `${OWN}/` } },
   { name: 'a uri in absolute form', request: { uri: `https://${LAB_NAF}${OWN}` } },
   { name: 'a uri that is another', request: { uri: '/other' } },
@@ -258,6 +260,23 @@ describe('the two lanes', () => {
       assert.ok(!seen.some(({ decided }) => decided.some(({ code }) => code === 'INTERNAL')))
     })
   }
+
+  test('prove an answer under auth-int, however the UE writes that word', async () => {
+    script = ok
+    const h = (data: string) => createHash('md5').update(data).digest('hex')
+    for (const { ue } of sides) {
+      const signed = (await ue.signed('PUT', OWN, { body: LIST, qop: 'auth-int' })).toString('latin1')
+      const octets = Buffer.from(signed.replace('qop=auth-int', 'qop="auth\\-int"'), 'latin1')
+      assert.notEqual(octets.length, signed.length)
+      const answer = await ue.send(octets, 'PUT')
+      const nonce = /nonce="([^"]+)"/.exec(signed)?.[1]
+      const nc = /nc=([0-9a-f]+)/.exec(signed)?.[1]
+      const ha1 = h(`${ue.btid}:3GPP-bootstrapping@${ue.naf}:${ue.password}`)
+      const rspauth = h(`${ha1}:${nonce}:${nc}:c0ffee:auth-int:${h(`:${OWN}:${h('recorded')}`)}`)
+      assert.equal(answer.status, 200, sides.map(({ lab }) => lab.decisions.at(-1)?.record.detail).join())
+      assert.ok(answer.header('authentication-info')?.includes(`rspauth="${rspauth}"`))
+    }
+  })
 
   test('are two: what is common takes the lane, and the rest of a connection that had something else does not', async () => {
     script = ok
