@@ -36,8 +36,10 @@ export class AnswerReader {
   #hasBegun = false
   #isClean = true
 
-  /** @param maxHeadBytes the most that a head may have, and all that is said around the chunks of a body together */
-  /** @param allocate  gives memory for a body that is collected */
+  /**
+   * @param maxHeadBytes  the most that a head may have, and all that is said around the chunks of a body together
+   * @param allocate      gives memory for a body that is collected
+   */
   constructor(maxHeadBytes: number, allocate: (size: number) => Buffer = Buffer.allocUnsafe) {
     this.#maxHeadBytes = maxHeadBytes
     this.#allocate = allocate

@@ -3,7 +3,7 @@ import { GbaError } from '../errors.ts'
 import { AnswerReader, type Progress } from './answer-reader.ts'
 import type { Holder, PendingCall } from './call.ts'
 import type { Connector } from './connector.ts'
-import { takeBody, takeReadBuffer } from './read-buffers.ts'
+import { takeBody, takeReadBuffer, VIEWED_BYTES } from './read-buffers.ts'
 
 /** How patient a connection is, and where it reports. */
 export interface ConnectionOptions {
@@ -266,8 +266,6 @@ export class ClientConnection implements Holder {
 
 /** Up to this size head and body are copied into one piece, which is cheaper than to write two. */
 const JOINED_BYTES = 16 * 1024
-/** A whole body up to this size is not copied out of the way of the next read. */
-const VIEWED_BYTES = 16 * 1024
 /** By how much sooner than the server we give a kept connection up. */
 const KEEP_ALIVE_MARGIN_MS = 1000
 const NOTHING = Buffer.alloc(0)

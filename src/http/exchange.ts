@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { TLSSocket } from 'node:tls'
+import { VIEWED_BYTES } from './read-buffers.ts'
 import type { RequestHead } from './request-head.ts'
 
 /** What the front needs to know of an exchange: when it is over, and whether the connection goes on. */
@@ -89,7 +90,7 @@ export class Exchange {
     const head = this.#headText(status, fields, length, last)
     const isEmpty = !body || body.length === 0 || this.head.method === 'HEAD'
     if (isEmpty) socket.write(head, 'latin1')
-    else if (body.length <= JOINED_BYTES) sendJoined(socket, head, body)
+    else if (body.length <= VIEWED_BYTES) sendJoined(socket, head, body)
     else {
       socket.cork()
       socket.write(head, 'latin1')
@@ -152,10 +153,10 @@ export class Exchange {
   }
 }
 
-/** Up to here head and body are one piece, and one TLS record: copying is cheaper than a second of each. */
-const JOINED_BYTES = 16_384
-
-/** The body is copied at once: it may be memory that something else is about to be read into. */
+/**
+ * Head and body as one piece, and one TLS record: copying is cheaper than a second of each. It is needed as well: the
+ * body may be memory that something else is about to be read into.
+ */
 function sendJoined(socket: TLSSocket, head: string, body: Uint8Array): void {
   const length = head.length + body.length
   const room = length > ROOM_BYTES ? Buffer.allocUnsafe(length) : (rooms.pop() ?? Buffer.allocUnsafeSlow(ROOM_BYTES))

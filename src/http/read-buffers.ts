@@ -9,6 +9,12 @@ const ours = new WeakSet<ArrayBufferLike>()
 
 export const READ_BYTES = 65_536
 
+/**
+ * A whole answer's body up to this size may be a view of what its connection reads into: whoever gets it copies it at
+ * once, or sends somebody else's answer.
+ */
+export const VIEWED_BYTES = 16_384
+
 /** @param size  octets: memory of READ_BYTES is used again, other sizes are not */
 export function takeReadBuffer(size: number): Buffer {
   if (size !== READ_BYTES) return Buffer.allocUnsafeSlow(size)
@@ -21,7 +27,7 @@ export function takeReadBuffer(size: number): Buffer {
 
 /** For a body that is collected. @param size  octets, READ_BYTES at most */
 export function takeBody(size: number): Buffer {
-  if (size < WORTH_IT) return Buffer.allocUnsafe(size)
+  if (size <= VIEWED_BYTES) return Buffer.allocUnsafe(size)
   const body = takeReadBuffer(READ_BYTES).subarray(0, size)
   bodies.add(body)
   return body
@@ -34,9 +40,6 @@ export function reuseBody(body: Buffer): void {
 
 /** Those that were given out. */
 const bodies = new WeakSet<Buffer>()
-
-/** Smaller memory is cheaper to make than to keep. */
-const WORTH_IT = 16_384
 
 /** To be called once, when nobody will look at it any more: the next read writes over it. @param part  of what was taken */
 export function reuseReadBuffer(part: Buffer): void {

@@ -162,6 +162,63 @@ describe('a connection of the express lane', () => {
     }
   })
 
+  test('never has an octet of an answer that is for another, whatever their sizes and however slow they are taken', async () => {
+    // Sizes around every bound where memory is held, copied, handed on or used again.
+    const sizes = [0, 1, 1500, 16_383, 16_384, 16_385, 20_480, 32_767, 32_768, 65_535, 65_536, 65_537, 300_000]
+    const contentOf = (target: string, size: number) =>
+      `${target} `.repeat(Math.ceil(size / target.length)).slice(0, size)
+    script = (socket, request) => {
+      const target = targetOf(request)
+      const [, size = '0', kind] = /of-(\d+)-(\w+)$/.exec(target) ?? []
+      const content = contentOf(target, Number(size))
+      const head = 'HTTP/1.1 200 OK\r\n'
+      if (kind === 'chunks') {
+        const length = content.length.toString(16)
+        const chunk = content === '' ? '' : `${length}\r\n${content}\r\n`
+        socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk}0\r\n\r\n`)
+      } else if (kind === 'parts') {
+        socket.write(`${head}Content-Length: ${content.length}\r\n\r\n${content.slice(0, 100)}`)
+        setTimeout(() => socket.write(content.slice(100)), 2)
+      } else socket.write(`${head}Content-Length: ${content.length}\r\n\r\n${content}`)
+    }
+    const kinds = ['whole', 'chunks', 'parts']
+    const asked = sizes.flatMap((size) => kinds.map((kind) => ({ size, target: own(`of-${size}-${kind}`) })))
+    await Promise.all(
+      Array.from({ length: 8 }, async (_, turn) => {
+        const connection = await rawConnect(ue.at)
+        for (const i of asked.keys()) {
+          const { size, target } = asked[(i * 5 + turn * 7) % asked.length] ?? { size: 0, target: '' }
+          connection.write(await ue.signed('GET', target))
+          if ((i + turn) % 3 === 0) {
+            connection.socket.pause()
+            await delay(5)
+            connection.socket.resume()
+          }
+          const { status, body } = await connection.answer()
+          assert.equal(status, 200)
+          assert.ok(body.toString() === contentOf(target, size), `${target}: another content`)
+        }
+        connection.close()
+      }),
+    )
+  })
+
+  test('that goes away before its application server fails leaves a record of that', async () => {
+    let failing: Socket | undefined
+    script = (socket) => {
+      failing = socket
+    }
+    const connection = await rawConnect(ue.at)
+    connection.write(await ue.signed('PUT', own('left'), { body: 'x' }))
+    for (let i = 0; i < 100 && !failing; i++) await delay(10)
+    const before = lab.decisions.length
+    connection.close()
+    await delay(50)
+    failing?.destroy()
+    for (let i = 0; i < 100 && lab.decisions.length === before; i++) await delay(10)
+    assert.equal(lab.decisions.at(-1)?.record.code, 'UT_AS_UNREACHABLE')
+  })
+
   test('that goes away in the midst of it costs nobody else an answer', async () => {
     script = (socket, request) => void setTimeout(() => echo(socket, request), 30)
     await Promise.all(
