@@ -1,4 +1,5 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { Queue } from '../core/queue.ts'
 import { GbaError } from '../errors.ts'
 import { type AnswerSink, type Call, type Holder, type OutgoingRequest, PendingCall } from './call.ts'
 import { ClientConnection, type ConnectionOptions, type ConnectionPool } from './client-connection.ts'
@@ -60,7 +61,7 @@ class Pool implements Client, ConnectionPool, Holder {
   readonly #connections = new Set<ClientConnection>()
   /** The last one used comes first: what is not needed at all is closed in time. */
   readonly #idle: ClientConnection[] = []
-  readonly #queue = new Set<PendingCall>()
+  readonly #queue = new Queue<PendingCall>()
   #opening = 0
   #flushing: NodeJS.Immediate | undefined
   #sweeping: NodeJS.Timeout | undefined
@@ -106,7 +107,7 @@ class Pool implements Client, ConnectionPool, Holder {
   destroy(): void {
     void this.close()
     const error = new GbaError('UT_AS_UNREACHABLE', `${this.#options.name}: destroyed`)
-    for (const pending of this.#queue) this.#drop(pending, error)
+    for (const pending of this.#queue.all()) this.#drop(pending, error)
     for (const connection of this.#connections) connection.fail(error)
   }
 
@@ -138,7 +139,7 @@ class Pool implements Client, ConnectionPool, Holder {
     if (!connection.isOpen) {
       this.#opening--
       // The request that it was opened for; not where another one has taken its place and it had that one's.
-      const [first] = this.#queue
+      const { first } = this.#queue
       const isMissed = connection.reserved === undefined && this.#queue.size > this.#opening
       if (error !== undefined && first !== undefined && isMissed) this.#drop(first, error)
     }
@@ -160,7 +161,7 @@ class Pool implements Client, ConnectionPool, Holder {
   readonly #flush = (): void => {
     this.#flushing = undefined
     const now = performance.now()
-    for (const pending of this.#queue) {
+    for (let pending = this.#queue.first; pending !== undefined; pending = this.#queue.first) {
       const connection = this.#takeIdle(now)
       if (connection === undefined) break
       this.#queue.delete(pending)
@@ -199,7 +200,7 @@ class Pool implements Client, ConnectionPool, Holder {
   #refuseWhoWaitsTooLong(now: number): void {
     const { connections, connectTimeoutMs, timeoutMs, maxWaitMs = Infinity, name } = this.#options
     if (this.#opening > 0 || this.open < connections) return
-    for (const pending of this.#queue) {
+    for (const pending of this.#queue.all()) {
       if (now - (pending.giveUpAt - connectTimeoutMs - timeoutMs) < maxWaitMs) break
       this.#drop(pending, new GbaError('UT_AS_OVERLOADED', `${name}: every connection is busy for too long`))
     }
@@ -207,7 +208,7 @@ class Pool implements Client, ConnectionPool, Holder {
 
   #sweep(): void {
     const now = performance.now()
-    for (const pending of this.#queue) {
+    for (const pending of this.#queue.all()) {
       if (pending.giveUpAt > now) break
       this.#drop(pending, new GbaError('UT_AS_TIMEOUT', 'no connection in time'))
     }
