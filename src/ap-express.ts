@@ -258,6 +258,7 @@ function fieldsText(returned: readonly string[], toldLength: number | undefined,
 
 function readRequest({ head, socket }: Exchange): ApRequest {
   const { method, target, rawHeaders, host, authorization, intendedIdentity, userAgent = '', contentLength } = head
+  const { likeness } = head
   return {
     id: randomUUID(),
     method,
@@ -269,5 +270,6 @@ function readRequest({ head, socket }: Exchange): ApRequest {
     userAgent,
     announcesBody: contentLength > 0,
     peer: socket.remoteAddress ?? '',
+    likeness,
   }
 }

@@ -1,8 +1,9 @@
+import { arrivals, doorPolicyOf } from './ap-arrival.ts'
+import type { Found } from './ap-found.ts'
 import type { EpochMs } from './core/bytes.ts'
 import { headerValues, productTokens } from './core/headers.ts'
 import type { Fqdn } from './core/identity.ts'
 import { parseIdentityHeader } from './core/identity-header.ts'
-import type { UaProtocolId } from './core/naf-id.ts'
 import type { Tolerances } from './core/tolerances.ts'
 import { type FaultCode, GbaError, PROBLEM_JSON, problemOf } from './errors.ts'
 import type { Audit } from './observe/audit.ts'
@@ -10,8 +11,6 @@ import type { Logger } from './observe/log.ts'
 import type { Tracing } from './observe/traces.ts'
 import {
   type AppServer,
-  type ApRequest,
-  type Arrival,
   type Connection,
   type Naf,
   type Passage,
@@ -20,26 +19,17 @@ import {
   recordOf,
 } from './passage.ts'
 import type { AccessLog } from './store/store.ts'
-import { addressedNaf } from './ua/addressed-naf.ts'
 import type { Attempt, Authenticated } from './ua/authenticated.ts'
 import type { DoorName } from './ua/door.ts'
 import type { DoorPolicy, Doors, Knock } from './ua/doors.ts'
 import { type FailureGuard, isGuess } from './ua/failures.ts'
 import { mustRebootstrap, type ProvenBootstrap, type RebootstrapDemands } from './ua/rebootstrap.ts'
 import { requireTolerated } from './ua/verify.ts'
-import {
-  ACCESS_LOG_METHODS,
-  accessEntryOf,
-  accessLogPolicy,
-  answerAccessLog,
-  isAccessLog,
-  requireAccessLog,
-} from './ut/access-log.ts'
+import { accessEntryOf, accessLogPolicy, answerAccessLog, requireAccessLog } from './ut/access-log.ts'
 import { authorise } from './ut/authorise.ts'
-import { inspectIdentityHeaders, outgoingHeaders } from './ut/headers.ts'
-import { selectRoute } from './ut/routes.ts'
+import { inspectIdentityHeaders, type OutgoingHeaders, outgoingHeaders, preparedAgain } from './ut/headers.ts'
 import type { Forwarding } from './ut/upstream.ts'
-import { parseXcapUri, type XcapUri } from './ut/xcap-uri.ts'
+import type { XcapUri } from './ut/xcap-uri.ts'
 
 export interface StageOptions {
   readonly nafs: ReadonlyMap<Fqdn, Naf>
@@ -84,22 +74,23 @@ export interface OwnAnswer {
 export function stagesOf(options: StageOptions) {
   const { audit, doors, failures, now, traces } = options
 
-  const isOurs = (uri: XcapUri) => options.accessLog !== undefined && isAccessLog(uri)
+  const { address, arrive, isOurs } = arrivals(options)
 
   /** @throws GbaError of arrival and authentication */
   async function enter(passage: Passage, connection: Connection): Promise<void> {
     const { request } = passage
     if (traces) passage.trace = traces.begin(connection, request.rawHeaders, now())
-    const arrival = arrive(passage, connection)
-    const knock = knockOf(passage, arrival, connection)
-    const policy = doorPolicyOf(arrival)
+    const found = arrive(passage, connection)
+    const { route } = found.arrival
+    const knock = knockOf(passage, found, connection)
+    const policy = found.doorPolicy
     passage.door = doors.choose(knock, policy)
     if (isDigest(passage.door)) failures.admit(connection.source, knock.request.authorization)
     passage.attempt = await doors.enter(passage.door, knock, policy)
     // Who is not authenticated gets no body read, where the response does not cover it.
     if (passage.attempt.needsBody) return
-    passage.authenticated = await verified(passage.attempt, arrival, connection, NO_BODY)
-    passage.permission = permit(request, arrival, passage.authenticated)
+    passage.authenticated = await verified(passage.attempt, route, connection, NO_BODY)
+    passage.permission = permit(passage, found, passage.authenticated)
   }
 
   /**
@@ -107,16 +98,17 @@ export function stagesOf(options: StageOptions) {
    * @returns what the proxy answers itself; undefined: the request is to be forwarded, and `passage.forwarding` tells how
    */
   async function prepare(passage: Passage, body: Buffer | undefined): Promise<OwnAnswer | undefined> {
-    const { arrival, attempt, connection, request } = passage
-    if (!arrival || !attempt || !connection) throw new TypeError('a request that never arrived')
-    passage.authenticated ??= await verified(attempt, arrival, connection, body ?? NO_BODY)
-    passage.permission ??= permit(request, arrival, passage.authenticated)
-    if (isOurs(arrival.uri)) return accessLogAnswer(passage, arrival.uri, passage.authenticated)
-    passage.forwarding = rewrite(passage, arrival, passage.permission, body)
+    const { attempt, connection, found } = passage
+    if (!attempt || !connection || !found) throw new TypeError('a request that never arrived')
+    const { route, uri } = found.arrival
+    passage.authenticated ??= await verified(attempt, route, connection, body ?? NO_BODY)
+    passage.permission ??= permit(passage, found, passage.authenticated)
+    if (isOurs(uri)) return accessLogAnswer(passage, uri, passage.authenticated)
+    passage.forwarding = rewrite(passage, found, passage.permission, body)
     return undefined
   }
 
-  async function verified(attempt: Attempt, { route }: Arrival, { source }: Connection, body: Uint8Array) {
+  async function verified(attempt: Attempt, route: Route, { source }: Connection, body: Uint8Array) {
     const who = await attempt.verify(body, renewalOn(route))
     const username = attempt.btid ?? attempt.username
     if (isDigest(who.door) && username !== undefined) failures.succeeded(source, username)
@@ -130,7 +122,10 @@ export function stagesOf(options: StageOptions) {
   }
 
   /** Authorise: whether this subscriber may do this, and as whom. */
-  function permit(request: ApRequest, { uri, route }: Arrival, who: Authenticated): Permission {
+  function permit({ request }: Passage, found: Found, who: Authenticated): Permission {
+    const known = found.permissionOf(who)
+    if (known) return known
+    const { uri, route } = found.arrival
     inspectIdentityHeaders(request.rawHeaders)
     const intended = parseIdentityHeader(request.intendedIdentity)
     if (intended === 'malformed') throw new GbaError('UT_IDENTITY_MALFORMED', 'X-3GPP-Intended-Identity')
@@ -139,24 +134,16 @@ export function stagesOf(options: StageOptions) {
     requireTolerated(met, options.tolerances)
     const policy = isOurs(uri) ? accessLogPolicy(route.policy) : route.policy
     const grant = authorise(who, uri, request.method, asked?.impu, policy)
-    return { grant, tolerances: [...met, ...grant.tolerances] }
+    const permission = { grant, tolerances: [...met, ...grant.tolerances] }
+    found.permitted(who, permission)
+    return permission
   }
 
   /** Rewrite: from what is permitted to what exactly is sent. */
-  function rewrite(
-    passage: Passage,
-    { nafFqdn, route }: Arrival,
-    { grant }: Permission,
-    body: Buffer | undefined,
-  ): Forwarding {
-    const { request, trace } = passage
+  function rewrite(passage: Passage, found: Found, permission: Permission, body: Buffer | undefined): Forwarding {
+    const { grant } = permission
     const sentAt = now()
-    const headers = outgoingHeaders(options.withoutFront(request.rawHeaders), grant, route.appServer, {
-      contentLength: body?.length ?? emptyBodyOf(request.method),
-      host: request.host[0] ?? nafFqdn,
-      requestId: request.id,
-      traceparent: trace && traces?.sending(trace, route.appServer, sentAt),
-    })
+    const headers = headersOf(passage, found, permission, body, sentAt)
     return {
       grant,
       headers,
@@ -167,6 +154,27 @@ export function stagesOf(options: StageOptions) {
         audit.record('ut.forwarded', { ...recordOf(passage, at), status, upstreamMs: at - sentAt })
       },
     }
+  }
+
+  function headersOf(
+    { request, trace }: Passage,
+    found: Found,
+    permission: Permission,
+    body: Buffer | undefined,
+    sentAt: EpochMs,
+  ): OutgoingHeaders {
+    const contentLength = body?.length ?? emptyBodyOf(request.method)
+    const like = trace ? undefined : found.headersSent(permission, contentLength)
+    if (like) return preparedAgain(like, request.id)
+    const { nafFqdn, route } = found.arrival
+    const headers = outgoingHeaders(options.withoutFront(request.rawHeaders), permission.grant, route.appServer, {
+      contentLength,
+      host: request.host[0] ?? nafFqdn,
+      requestId: request.id,
+      traceparent: trace && traces?.sending(trace, route.appServer, sentAt),
+    })
+    if (!trace) found.sent(permission, contentLength, headers)
+    return headers
   }
 
   /** The one resource that is the proxy's own: it goes to no application server, and so needs no rewriting. */
@@ -201,45 +209,19 @@ export function stagesOf(options: StageOptions) {
     if (left) void options.accessLog.append(left.owner, left.entry)
   }
 
-  /** Which NAF is meant. @throws GbaError UT_REQUEST_MALFORMED, UA_SNI_MISMATCH, UA_NAF_UNKNOWN */
-  function address(passage: Passage, connection: Connection): NonNullable<Passage['naf']> {
-    passage.connection = connection
-    passage.naf = addressedNaf(connection.serverName, passage.request.host, options.nafs)
-    return passage.naf
-  }
-
-  /** Everything about a request that can be judged before its author is known. */
-  function arrive(passage: Passage, connection: Connection): Arrival {
-    const { request } = passage
-    const { method, rawHeaders, target } = request
-    const { nafFqdn, naf } = address(passage, connection)
-    if (rawHeaders.length / 2 >= options.headerCount) {
-      throw new GbaError('UT_HEADERS_TOO_LARGE', `${rawHeaders.length / 2} header fields`)
-    }
-    checkBody(request)
-    if (!target.startsWith('/')) throw new GbaError('UT_TARGET_AMBIGUOUS', 'not in origin-form')
-    const route = selectRoute(options.routes, nafFqdn, target)
-    const uri = parseXcapUri(target, route.appServer.xcapRoot)
-    const methods = isOurs(uri) ? ACCESS_LOG_METHODS : route.methods
-    passage.methods = methods
-    if (!methods.includes(method)) throw new GbaError('UT_METHOD_NOT_ALLOWED', method)
-    passage.arrival = { at: now(), nafFqdn, naf, route, uri }
-    return passage.arrival
-  }
-
-  function knockOf({ request, trace }: Passage, { nafFqdn, naf }: Arrival, connection: Connection): Knock {
+  function knockOf({ request, trace }: Passage, found: Found, connection: Connection): Knock {
     return {
       request: {
         method: request.method,
         target: request.target,
-        nafFqdn,
+        nafFqdn: found.arrival.nafFqdn,
         authorization: request.authorization,
         scheme: options.scheme,
         asker: options.askerOf(connection.source),
         trace,
       },
-      tokens: productTokens(request.userAgent),
-      uaProtocolIds: idsOf(connection, naf),
+      tokens: found.tokens,
+      uaProtocolIds: found.uaProtocolIds,
       psk: connection.psk,
       certificate: connection.certificate,
     }
@@ -311,24 +293,6 @@ const ALL_METHODS = ['GET', 'HEAD', 'PUT', 'DELETE']
 const STALE: ReadonlySet<FaultCode> = new Set(['UA_NONCE_AGED', 'UA_NONCE_FORGOTTEN', 'UA_OFFERED_ELSEWHERE'])
 
 const joined = (lines: readonly string[]): string | undefined => (lines.length === 0 ? undefined : lines.join(', '))
-
-function idsOf({ suiteId }: Connection, { uaProtocolIds }: Naf): UaProtocolId[] {
-  return uaProtocolIds.flatMap((id) => (id === 'tls-suite' ? (suiteId ?? []) : id))
-}
-
-const doorPolicyOf = ({ naf, route }: Arrival): DoorPolicy => ({
-  ...naf,
-  challenge: route.challenge,
-  doors: route.doors,
-  services: route.policy.gsids,
-})
-
-/** A body that most servers do not expect, and so might take for the next request. */
-function checkBody({ method, announcesBody }: ApRequest): void {
-  if (announcesBody && (method === 'GET' || method === 'HEAD')) {
-    throw new GbaError('UT_REQUEST_MALFORMED', `${method} with a body`)
-  }
-}
 
 /** A PUT or POST without a body still says so; other methods have no length. */
 function emptyBodyOf(method: string): number | undefined {

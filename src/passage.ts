@@ -1,8 +1,10 @@
+import type { Found } from './ap-found.ts'
 import type { EpochMs } from './core/bytes.ts'
 import type { RawHeaders } from './core/headers.ts'
 import type { Fqdn } from './core/identity.ts'
 import type { UaProtocolId } from './core/naf-id.ts'
 import type { ToleranceName } from './core/tolerances.ts'
+import type { Likeness } from './http/likeness.ts'
 import type { AuditRecord, RequestTrace } from './observe/audit.ts'
 import type { NafPolicy } from './ua/authenticate.ts'
 import type { Attempt, Authenticated } from './ua/authenticated.ts'
@@ -86,6 +88,8 @@ export interface ApRequest {
   readonly announcesBody: boolean
   /** Address of whoever is at the other end of the connection. */
   readonly peer: string
+  /** Where its reader compares: what it has in common with others of its connection. */
+  readonly likeness?: Likeness
 }
 
 /** How far one request has come. Each step needs the one before. */
@@ -98,6 +102,8 @@ export interface Passage {
   /** Those of the resource, once it is known. */
   methods?: readonly string[]
   arrival?: Arrival
+  /** What is so of all requests like it. */
+  found?: Found
   door?: DoorName
   attempt?: Attempt
   authenticated?: Authenticated

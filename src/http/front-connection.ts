@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls'
+import type { HeadReader } from './alike-head.ts'
 import { Exchange, type ExchangeHost } from './exchange.ts'
-import { type HeadLimits, type RequestHead, readRequestHead } from './request-head.ts'
+import type { HeadLimits, RequestHead } from './request-head.ts'
 
 export interface FrontLimits extends HeadLimits {
   readonly headersTimeoutMs: number
@@ -11,6 +12,7 @@ export interface FrontLimits extends HeadLimits {
 /** What the connections of one front have in common. */
 export interface FrontHost {
   readonly limits: FrontLimits
+  readonly heads: HeadReader
   readonly keepAliveHeader: string
   readonly isStopping: boolean
   /** Whether the lane takes requests like this. */
@@ -137,7 +139,7 @@ export class FrontConnection implements ExchangeHost {
       if (this.#bodyLeft > 0) return
     }
     if (this.#held.length === 0) return
-    const head = readRequestHead(this.#held, this.#host.limits)
+    const head = this.#host.heads.read(this.#held)
     if (head === 'more') {
       this.#pieces += 1
       if (this.#pieces === 1) this.#since = this.#nowish()

@@ -1,6 +1,7 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { HeadReader } from './alike-head.ts'
 import type { Exchange } from './exchange.ts'
 import { CHECK_MS, FrontConnection, type FrontHost, type FrontLimits } from './front-connection.ts'
 import type { RequestHead } from './request-head.ts'
@@ -35,6 +36,7 @@ export function strictFront(server: HttpsServer, { limits, isForGeneral, takes, 
   let isStopping = false
   const host: FrontHost = {
     limits,
+    heads: new HeadReader(limits),
     keepAliveHeader: `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(limits.keepAliveTimeoutMs / 1000)}\r\n`,
     get isStopping() {
       return isStopping

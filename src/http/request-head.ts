@@ -1,4 +1,5 @@
 import { headerKind } from './header-kinds.ts'
+import { Likeness } from './likeness.ts'
 
 /** One request head that the narrow grammar matched as a whole. */
 export interface RequestHead {
@@ -20,6 +21,10 @@ export interface RequestHead {
   readonly userAgent: string | undefined
   /** The value of every X-3GPP-Intended-Identity line. */
   readonly intendedIdentity: readonly string[]
+  /** Where the value of the last Authorization begins, in octets. */
+  readonly authorizationAt: number | undefined
+  /** What it has in common with others of its connection. */
+  readonly likeness: Likeness
 }
 
 export interface HeadLimits {
@@ -56,6 +61,7 @@ export function readRequestHead(octets: Buffer, limits: HeadLimits): RequestHead
   let contentLength: number | undefined
   let connection: string | undefined
   let userAgent: string | undefined
+  let authorizationAt: number | undefined
   const last = length - 2
   for (let at = REQUEST_LINE.lastIndex; at < last; at = HEADER_LINE.lastIndex) {
     if (rawHeaders.length + 2 >= 2 * limits.headerCount) return 'other'
@@ -76,6 +82,7 @@ export function readRequestHead(octets: Buffer, limits: HeadLimits): RequestHead
         break
       case 'authorization':
         authorization.push(value)
+        authorizationAt = from
         break
       case 'intended identity':
         intendedIdentity.push(value)
@@ -112,6 +119,8 @@ export function readRequestHead(octets: Buffer, limits: HeadLimits): RequestHead
     authorization,
     userAgent,
     intendedIdentity,
+    authorizationAt,
+    likeness: new Likeness(),
   }
 }
 

@@ -35,7 +35,15 @@ export interface Outgoing {
   readonly headers: OutgoingHeaders
 }
 
-const prepared = marker<{ readonly grant: Grant; readonly target: string }>()
+/** What belongs to headers that were prepared. */
+interface Prepared {
+  readonly grant: Grant
+  readonly target: string
+  /** Their text before and behind the request id, once somebody has asked for it. */
+  text: readonly [before: string, behind: string] | undefined
+}
+
+const prepared = marker<Prepared>()
 
 /** The target that belongs to these very headers and this very grant; undefined when `prepare` did not make them. */
 export function preparedTarget(headers: OutgoingHeaders, grant: Grant): string | undefined {
@@ -89,10 +97,10 @@ export function prepare(
   Object.assign(headers, fixedHeaders(policy))
   headers.host = policy.hostHeader === 'preserve' ? framing.host : policy.authority
   if (framing.contentLength !== undefined) headers['content-length'] = String(framing.contentLength)
-  headers['x-request-id'] = framing.requestId
+  headers[REQUEST_ID] = framing.requestId
   if (framing.traceparent !== undefined) headers.traceparent = framing.traceparent
   addIdentity(headers, grant, telling, policy)
-  const made = Object.freeze(prepared.mark(headers, { grant, target })) as unknown as OutgoingHeaders
+  const made = Object.freeze(prepared.mark(headers, { grant, target, text: undefined })) as unknown as OutgoingHeaders
   return { target, headers: made }
 }
 
@@ -103,6 +111,19 @@ export const outgoingHeaders = (
   policy: AppServerPolicy,
   framing: Framing,
 ): OutgoingHeaders => prepare(grant, policy, received, framing).headers
+
+/**
+ * The same headers for a request that is like the one they were prepared for in everything but its id.
+ * @throws TypeError for headers that `prepare` did not make
+ * @see 3GPP TS 24.109 clause 7.2 (Rel-17)
+ */
+export function preparedAgain(headers: OutgoingHeaders, requestId: string): OutgoingHeaders {
+  const its = prepared.markOf(headers)
+  if (!its) throw new TypeError('headers that nobody prepared')
+  return Object.freeze(prepared.mark({ ...headers, [REQUEST_ID]: requestId }, its))
+}
+
+const REQUEST_ID = 'x-request-id'
 
 /**
  * Request line and header fields as HTTP/1.1 sends them, the empty line included: for a lane that writes to its own
@@ -117,10 +138,23 @@ export const outgoingHeaders = (
 export function headTextOf(method: string, target: string, headers: OutgoingHeaders): string {
   const its = prepared.markOf(headers)
   if (its?.grant.method !== method || its.target !== target) throw new TypeError('a request that nobody prepared')
+  its.text ??= textAround(REQUEST_ID, method, target, headers)
+  const [before, behind] = its.text
+  return before + fieldOf(REQUEST_ID, headers[REQUEST_ID]) + behind
+}
+
+/** Request line and fields with the empty line, and where that field would be, the end of the first part. */
+function textAround(left: string, method: string, target: string, headers: OutgoingHeaders): [string, string] {
   if (!NAME.test(method) || !TARGET.test(target)) throw new TypeError('a request line that is none')
+  let before = ''
   let head = `${method} ${target} HTTP/1.1\r\n${fieldOf('host', headers.host)}`
-  for (const name of Object.keys(headers)) if (name !== 'host') head += fieldOf(name, headers[name])
-  return `${head}\r\n`
+  for (const name of Object.keys(headers)) {
+    if (name === left) {
+      before = head
+      head = ''
+    } else if (name !== 'host') head += fieldOf(name, headers[name])
+  }
+  return [before, `${head}\r\n`]
 }
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { foldName } from '../../src/core/header-names.ts'
 import { headerValues } from '../../src/core/headers.ts'
+import { Likeness } from '../../src/http/likeness.ts'
 import { type HeadLimits, type RequestHead, readRequestHead } from '../../src/http/request-head.ts'
 import { type NodeRequest, nodeOracle } from './node-oracle.ts'
 import { type Case, caseOf, type Random, randomOf } from './request-head-cases.ts'
@@ -171,6 +172,8 @@ const SENTINEL: Taken = {
     authorization: [],
     userAgent: undefined,
     intendedIdentity: [],
+    authorizationAt: undefined,
+    likeness: new Likeness(),
   },
   body: '',
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { Likeness } from '../../src/http/likeness.ts'
 import { type HeadLimits, type RequestHead, readRequestHead } from '../../src/http/request-head.ts'
 
 const LIMITS: HeadLimits = { headerBytes: 1024, headerCount: 20, bodyBytes: 1000 }
@@ -47,6 +48,8 @@ describe('a request head within the grammar', () => {
       authorization: ['Digest username="a", uri="/"'],
       userAgent: 'UE/1.0 3gpp-gba',
       intendedIdentity: ['"sip:a@example.com"'],
+      authorizationAt: text.indexOf('Digest'),
+      likeness: new Likeness(),
     })
   })
 
