@@ -55,7 +55,8 @@ export function arrivals(options: ArrivalOptions) {
       const { likeness } = passage.request
       const known = Found.of(likeness, options, connection)
       const found = known ?? look(passage, connection)
-      if (likeness && !known) likeness.note = found
+      if (known) known.isFamiliar = true
+      else if (likeness) likeness.note = found
       const { nafFqdn, naf, route, uri } = found.arrival
       passage.connection = connection
       passage.naf = found.arrival

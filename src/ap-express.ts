@@ -58,8 +58,8 @@ export function expressLane(options: ExpressOptions): (exchange: Exchange) => vo
       void new Carriage(options, exchange, place).go()
       return
     }
-    const { head, socket } = exchange
-    const request = { id: randomUUID(), method: head.method, peer: socket.remoteAddress ?? '' }
+    const { head, peer } = exchange
+    const request = { id: randomUUID(), method: head.method, peer }
     try {
       const { status, headers, body } = shedding.refusal(request)
       exchange.send(status, idLine(request.id) + ownFields(headers), body)
@@ -256,7 +256,7 @@ function fieldsText(returned: readonly string[], toldLength: number | undefined,
   return proof === undefined ? fields : `${fields}authentication-info: ${proof}\r\n`
 }
 
-function readRequest({ head, socket }: Exchange): ApRequest {
+function readRequest({ head, peer }: Exchange): ApRequest {
   const { method, target, rawHeaders, host, authorization, intendedIdentity, userAgent = '', contentLength } = head
   const { likeness } = head
   return {
@@ -269,7 +269,7 @@ function readRequest({ head, socket }: Exchange): ApRequest {
     intendedIdentity,
     userAgent,
     announcesBody: contentLength > 0,
-    peer: socket.remoteAddress ?? '',
+    peer,
     likeness,
   }
 }

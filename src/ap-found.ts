@@ -2,6 +2,7 @@ import type { Likeness } from './http/likeness.ts'
 import type { Arrival, Connection, Permission } from './passage.ts'
 import type { Authenticated } from './ua/authenticated.ts'
 import type { DoorPolicy, Knock } from './ua/doors.ts'
+import type { Familiar } from './ua/familiar.ts'
 import type { OutgoingHeaders } from './ut/headers.ts'
 
 /** Whom a permission was for. */
@@ -20,6 +21,10 @@ export class Found {
   readonly tokens: Knock['tokens']
   readonly uaProtocolIds: Knock['uaProtocolIds']
   readonly doorPolicy: DoorPolicy
+  /** It was found before. */
+  isFamiliar = false
+  /** The last credentials for the same. */
+  readonly familiar: Familiar = { credentials: undefined }
   #permitted: { readonly who: Who; readonly permission: Permission } | undefined
   #sent: Sent | undefined
 

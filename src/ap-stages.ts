@@ -219,6 +219,7 @@ export function stagesOf(options: StageOptions) {
         scheme: options.scheme,
         asker: options.askerOf(connection.source),
         trace,
+        familiar: found.isFamiliar ? found.familiar : undefined,
       },
       tokens: found.tokens,
       uaProtocolIds: found.uaProtocolIds,

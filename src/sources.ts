@@ -1,3 +1,4 @@
+import { Memo } from './core/memo.ts'
 import type { Rate } from './store/store.ts'
 import { type AddressBlock, addressTest, parseAddressBlock, plainAddress } from './tls/addresses.ts'
 
@@ -24,8 +25,12 @@ const groupsOf = (text: string): string[] => (text === '' ? [] : text.split(':')
  */
 export function sourcesBut(trusted: readonly string[]): (address: string) => string | undefined {
   const isTrusted = among(trusted)
-  return (address) => (isTrusted(address) ? undefined : sourceKey(address))
+  const known = new Memo((address) => ({ source: isTrusted(address) ? undefined : sourceKey(address) }), MEMO)
+  return (address) => known.of(address).source
 }
+
+/** One for each of those that have a connection, mostly. */
+const MEMO = { most: 4_096, longest: 64 }
 
 /** @returns whether an address is one of these, or in one of these networks */
 export const among = (listed: readonly string[]): ((address: string) => boolean) => addressTest(listed.map(blockOf))

@@ -46,17 +46,22 @@ export function parseParams(text: string, start = 0): AuthParams | undefined {
 /**
  * Reads a list of at least one parameter, and hands each over as it comes; `parseParams` without the map.
  * @param start  where the list begins: behind the scheme
- * @param take   gets the name in lower case; false: the list is refused, as one with a repeated name has to be
+ * @param take   gets the name in lower case, and where the parameter ends; false: the list is refused, as one with a
+ *   repeated name has to be
  * @returns whether the whole text was such a list, within the limits, and all of it was taken
  * @see RFC 9110 clause 11.6.3
  */
-export function eachParam(text: string, start: number, take: (name: string, param: AuthParam) => boolean): boolean {
+export function eachParam(
+  text: string,
+  start: number,
+  take: (name: string, param: AuthParam, end: number) => boolean,
+): boolean {
   if (text.length > MAX_HEADER_LENGTH) return false
   let at: number | undefined = skip(text, start, BLANK | COMMA)
   let count = 0
   while (at !== undefined && at < text.length) {
     const param = paramAt(text, at)
-    if (!param || count === MAX_PARAMS || !take(param.name, param)) return false
+    if (!param || count === MAX_PARAMS || !take(param.name, param, param.end)) return false
     count++
     at = endOfElement(text, param.end)
   }

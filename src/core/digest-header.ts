@@ -111,6 +111,41 @@ export function parseAuthorization(header: string): DigestCredentials | undefine
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
+/** What differs from one request of a UE to the next, where they are for the same. */
+export type ChangingParam = 'nc' | 'cnonce' | 'response'
+
+/** Where the value of one of them stands in its header, without quotation marks. */
+export interface ChangingValue {
+  readonly name: ChangingParam
+  readonly from: number
+  readonly to: number
+}
+
+/**
+ * Finds these three values in an Authorization header that `parseAuthorization` reads.
+ * @returns in the order in which they stand; undefined: one is missing, or not written in the usual way
+ * @see RFC 7616 clause 3.4
+ */
+export function changingValuesIn(header: string): readonly ChangingValue[] | undefined {
+  const values: ChangingValue[] = []
+  const isWhole = eachParam(header, 'digest '.length, (name, { value, quoted: isQuoted }, end) => {
+    if (name !== 'nc' && name !== 'cnonce' && name !== 'response') return true
+    const to = isQuoted ? end - 1 : end
+    const from = to - value.length
+    if (isQuoted !== (name !== 'nc') || !isUsualValue(name, header.slice(from, to))) return false
+    values.push({ name, from, to })
+    return header.slice(from, to) === value
+  })
+  return isWhole && values.length === 3 ? values : undefined
+}
+
+/**
+ * Whether a text may stand in the place of another value that `changingValuesIn` found, and the header be read as it was.
+ * @see RFC 7616 clause 3.4
+ */
+export const isUsualValue = (name: ChangingParam, text: string): boolean =>
+  name === 'nc' ? /^[0-9a-f]{8}$/.test(text) : /^[ !#-[\]-~]+$/.test(text)
+
 /**
  * Writes an Authorization header. No two credentials are written alike.
  * @throws RangeError on what is not printable ASCII

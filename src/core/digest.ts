@@ -36,6 +36,8 @@ export interface DigestInput {
   readonly uri: string
   /** From `hashBody`; needed with auth-int. */
   readonly bodyHash?: string | undefined
+  /** From `hashA2`, of this method and uri, where that was made before; with auth-int it is another. */
+  readonly ha2?: string | undefined
 }
 
 /**
@@ -105,15 +107,24 @@ export function sessionHa1(
 export const hashBody = (algorithm: DigestAlgorithm, body: Uint8Array): string => h(algorithm, body)
 
 /**
+ * H(method:uri), the same for all requests for the same without auth-int.
+ * @returns lower-case hex
+ * @see RFC 7616 clause 3.4.3
+ */
+export const hashA2 = (algorithm: DigestAlgorithm, method: string, uri: string): string =>
+  h(algorithm, `${method}:${uri}`)
+
+/**
  * Response of a request; with the empty method, rspauth of its answer.
  * @returns lower-case hex
  * @throws RangeError when the qop needs what is not there
  * @see RFC 7616 clause 3.4.1
  */
 export function computeResponse(input: DigestInput): string {
-  const { algorithm, ha1, nonce, nc, cnonce, qop, method, uri, bodyHash } = input
+  const { algorithm, ha1, nonce, nc, cnonce, qop, method, uri, bodyHash, ha2: known } = input
   if (qop === 'auth-int' && bodyHash === undefined) throw new RangeError('auth-int needs the digest of the body')
-  const ha2 = h(algorithm, qop === 'auth-int' ? `${method}:${uri}:${bodyHash}` : `${method}:${uri}`)
+  const ha2 =
+    qop === 'auth-int' ? h(algorithm, `${method}:${uri}:${bodyHash}`) : (known ?? hashA2(algorithm, method, uri))
   if (qop === undefined) return h(algorithm, `${ha1}:${nonce}:${ha2}`)
   if (nc === undefined || cnonce === undefined) throw new RangeError('a qop needs nc and cnonce')
   return h(algorithm, `${ha1}:${nonce}:${nc}:${cnonce}:${qop}:${ha2}`)

@@ -6,6 +6,8 @@ import type { RequestHead } from './request-head.ts'
 /** What the front needs to know of an exchange: when it is over, and whether the connection goes on. */
 export interface ExchangeHost {
   readonly socket: TLSSocket
+  /** Address at its other end. */
+  readonly peer: string
   /** Every answer from now on is the last of its connection. */
   readonly isEnding: boolean
   readonly keepAliveHeader: string
@@ -39,6 +41,10 @@ export class Exchange {
 
   get socket(): TLSSocket {
     return this.#host.socket
+  }
+
+  get peer(): string {
+    return this.#host.peer
   }
 
   get isGone(): boolean {

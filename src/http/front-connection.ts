@@ -29,6 +29,7 @@ export interface FrontHost {
  */
 export class FrontConnection implements ExchangeHost {
   readonly socket: TLSSocket
+  readonly peer: string
   readonly #host: FrontHost
   /** Octets that belong to no request yet; behind the head of the one under way, its body. */
   #held: Buffer = NOTHING
@@ -48,6 +49,7 @@ export class FrontConnection implements ExchangeHost {
   constructor(host: FrontHost, socket: TLSSocket, now: number) {
     this.#host = host
     this.socket = socket
+    this.peer = socket.remoteAddress ?? ''
     this.#since = now
     socket.on('data', this.#onData)
     socket.on('drain', this.#onDrain)

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { concat, type EpochMs } from '../core/bytes.ts'
+import { Memo } from '../core/memo.ts'
 import { corrupted } from './faults.ts'
 import { GroupCommit } from './group-commit.ts'
 import { bootIdOfHost, removeOtherBoots } from './host-boot.ts'
@@ -119,6 +120,7 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     writeWindow(key, openNcWindow(nc))
     return 'accepted'
   }
+  const keys = new Memo<Uint8Array>((nonce) => hash('sha256', nonce, 'buffer'), { most: 4_096, longest: 64 })
   const commits = new GroupCommit<Job, Use>({
     most: MOST_AT_ONCE,
     transaction: (action, uses) => file.write(action, uses),
@@ -129,7 +131,7 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     async use({ nonce, mintedAt, expiresAt }, nc, now) {
       checkNc(nc)
       if (now >= expiresAt) return 'forgotten'
-      return commits.add({ key: hash('sha256', nonce, 'buffer'), mintedAt, expiresAt, nc, now })
+      return commits.add({ key: keys.of(nonce), mintedAt, expiresAt, nc, now })
     },
     close() {
       commits.flush()

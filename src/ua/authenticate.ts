@@ -67,15 +67,18 @@ export function authenticator(options: AuthenticatorOptions) {
       if (first === undefined) throw new RangeError('a NAF has at least one Ua security protocol identifier')
       const bir = birOf(presented, first, naf.gsids)
       // What is at hand is not waited for: that would cost more than to look it up.
-      if (!cachedBia(bir)) await biaFor(bir, request)
+      const atHand = cachedBia(bir) ?? (await biaFor(bir, request))
+      const needsBody = presented.qop === 'auth-int'
       return {
-        needsBody: presented.qop === 'auth-int',
+        needsBody,
         btid: presented.btid,
         uaProtocolIds: candidates,
         async verify(body, isTooOld) {
           for (const uaProtocolId of candidates) {
             const its = uaProtocolId === first ? bir : birOf(presented, uaProtocolId, naf.gsids)
-            const right = rightOf(presented, cachedBia(its) ?? (await biaFor(its, request)), uaProtocolId, body)
+            // A body takes its time, and the key may be gone by then.
+            const known = uaProtocolId === first && !needsBody ? alive(atHand) : cachedBia(its)
+            const right = rightOf(presented, known ?? (await biaFor(its, request)), uaProtocolId, body)
             if (!right) continue
             requireFresh(presented, right.bia, isTooOld)
             const odd = await spendNonce(presented)

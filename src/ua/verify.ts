@@ -22,6 +22,7 @@ import { GbaError } from '../errors.ts'
 import type { RequestTrace } from '../observe/audit.ts'
 import type { UsedNonce } from '../store/store.ts'
 import { type ChallengePolicy, type GbaMethod, methodsOfRealm, UA_OPAQUE } from './challenge.ts'
+import { type Familiar, FamiliarCredentials } from './familiar.ts'
 import { ha1OfKey, keepHa1 } from './ha1.ts'
 import { mintedAt } from './nonce.ts'
 
@@ -40,6 +41,8 @@ export interface UaRequest {
   readonly asker?: string | undefined
   /** What a question to the BSF belongs to. */
   readonly trace?: RequestTrace | undefined
+  /** What is kept for requests that are like this one but for their credentials, under the same rules; by default nothing. */
+  readonly familiar?: Familiar | undefined
 }
 
 export interface NoncePolicy {
@@ -67,6 +70,8 @@ export interface Presented extends PresentedDigest {
   readonly btid: Btid
   /** Methods that the realm stands for: at least one. */
   readonly methods: readonly GbaMethod[]
+  /** Those that these were held against. */
+  readonly familiar?: FamiliarCredentials
 }
 
 /** What any route of a NAF offers: UEs keep one nonce for a host, whatever the path. */
@@ -104,6 +109,9 @@ export function readCredentials(
   tolerances: Tolerances,
   anywhere: OfferedAnywhere = policy,
 ): Presented {
+  const { familiar } = request
+  const like = familiar?.credentials?.read(request, now)
+  if (like) return like
   const read = readDigest(
     request,
     { offered: policy, anywhere, nonces, now, tolerances },
@@ -118,7 +126,9 @@ export function readCredentials(
   )
   const { algorithm, qop, nc, cnonce, credentials, nonce, isOfferedElsewhere, realm: methods, user: btid } = read
   const presented = { request, algorithm, qop, nc, cnonce, credentials, nonce, isOfferedElsewhere, methods, btid }
-  return { ...presented, tolerances: read.tolerances }
+  const whole = { ...presented, tolerances: read.tolerances }
+  if (familiar) familiar.credentials = FamiliarCredentials.of(whole)
+  return whole
 }
 
 type Named<Realm, User> = PresentedDigest & { readonly realm: Realm; readonly user: User }
@@ -230,12 +240,12 @@ export function authenticationInfoOfHa1(
   return infoOver(presented, ha1OfStored(presented, ha1), body, nextNonce)
 }
 
-function isRight(presented: PresentedDigest, ha1: string, body: Uint8Array): boolean {
+function isRight(presented: DigestOver, ha1: string, body: Uint8Array): boolean {
   return responseEquals(responseOver(presented, ha1, presented.request.method, body), presented.credentials.response)
 }
 
 function infoOver(
-  presented: PresentedDigest,
+  presented: DigestOver,
   ha1: string,
   body: Uint8Array,
   nextNonce: string | undefined,
@@ -253,11 +263,15 @@ function inSession({ algorithm, cnonce, credentials }: PresentedDigest, ha1: str
   return isSessionAlgorithm(algorithm) ? sessionHa1(algorithm, ha1, { nonce: credentials.nonce, cnonce }) : ha1
 }
 
-function responseOver(presented: PresentedDigest, ha1: string, method: string, body: Uint8Array): string {
-  const { algorithm, cnonce, qop, credentials } = presented
+/** Those of either kind. */
+type DigestOver = PresentedDigest & Pick<Presented, 'familiar'>
+
+function responseOver(presented: DigestOver, ha1: string, method: string, body: Uint8Array): string {
+  const { algorithm, cnonce, qop, credentials, familiar } = presented
   const { nonce, nc = '', uri } = credentials
   const bodyHash = qop === 'auth-int' ? hashBody(algorithm, body) : undefined
-  return computeResponse({ algorithm, ha1, nonce, nc, cnonce, qop, method, uri, bodyHash })
+  const ha2 = bodyHash === undefined ? familiar?.ha2(method) : undefined
+  return computeResponse({ algorithm, ha1, nonce, nc, cnonce, qop, method, uri, bodyHash, ha2 })
 }
 
 /**
