@@ -1,9 +1,10 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { Queue } from '../core/queue.ts'
+import { atEndOfTurn } from '../core/turn.ts'
 import { GbaError } from '../errors.ts'
 import { type AnswerSink, type Call, type Holder, type OutgoingRequest, PendingCall } from './call.ts'
 import { ClientConnection, type ConnectionOptions, type ConnectionPool } from './client-connection.ts'
 import { connectorTo } from './connector.ts'
+import { Queue } from './queue.ts'
 
 export type { AnswerHead } from './answer-head.ts'
 export type { AnswerSink, Call, OutgoingRequest } from './call.ts'
@@ -63,7 +64,7 @@ class Pool implements Client, ConnectionPool, Holder {
   readonly #idle: ClientConnection[] = []
   readonly #queue = new Queue<PendingCall>()
   #opening = 0
-  #flushing: NodeJS.Immediate | undefined
+  #isFlushing = false
   #sweeping: NodeJS.Timeout | undefined
   #closed: PromiseWithResolvers<void> | undefined
 
@@ -129,7 +130,7 @@ class Pool implements Client, ConnectionPool, Holder {
       return
     }
     this.#idle.push(connection)
-    this.#flushSoon()
+    if (this.#queue.size > 0 || this.#closed !== undefined) this.#flushSoon()
   }
 
   onGone(connection: ClientConnection, error: GbaError | undefined): void {
@@ -155,11 +156,13 @@ class Pool implements Client, ConnectionPool, Holder {
    * connection unasked ends it, rather than to begin the answer to the next request.
    */
   #flushSoon(): void {
-    this.#flushing ??= setImmediate(this.#flush)
+    if (this.#isFlushing) return
+    this.#isFlushing = true
+    atEndOfTurn('send', this.#flush)
   }
 
   readonly #flush = (): void => {
-    this.#flushing = undefined
+    this.#isFlushing = false
     const now = performance.now()
     for (let pending = this.#queue.first; pending !== undefined; pending = this.#queue.first) {
       const connection = this.#takeIdle(now)

@@ -1,3 +1,5 @@
+import { atEndOfTurn } from '../core/turn.ts'
+
 export interface GroupCommitOptions<Job, Result> {
   /** Jobs of one transaction, at most: it holds up every other process. */
   readonly most: number
@@ -29,7 +31,7 @@ export class GroupCommit<Job, Result> {
   add(job: Job): Promise<Result> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ job, resolve, reject })
-      if (this.#waiting.length === 1) setImmediate(() => this.flush())
+      if (this.#waiting.length === 1) atEndOfTurn('commit', () => this.flush())
     })
   }
 

@@ -58,6 +58,8 @@ const OURS: Readonly<Record<string, readonly string[]>> = {
   // what is remembered, and what proves who made it
   'core/mark.ts': ['marker'],
   'core/memo.ts': ['ownCopyOf'],
+  // when what is when
+  'core/turn.ts': ['atEndOfTurn'],
   // a stricter host name than any standard's
   'core/fqdn.ts': ['parseFqdn'],
   // readers of what btidOf makes and of what TMPI_DOMAIN marks, each with its reference

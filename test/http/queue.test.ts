@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { Queue } from '../../src/core/queue.ts'
+import { Queue } from '../../src/http/queue.ts'
 
 interface Item {
   readonly n: number
