@@ -71,7 +71,11 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
   const inFlight = new Map<string, Promise<Bia>>()
   const lookups = new Map<string, Promise<void>>()
   const ofAsker = new Map<string, number>()
-  const keyOf = keyMaker()
+  /** All that a key has had behind its B-TID: what others share of a bootstrap may have the same, and be unknown here. */
+  const endings = new Set<string>()
+  const keyOf = keyMaker((ending) => {
+    if (endings.size < MAX_ENDINGS) endings.add(ending)
+  })
 
   let hits = 0
   let unknownHits = 0
@@ -189,13 +193,15 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
     forget(btid) {
       orders++
       const start = `${btid} `
+      const names = new Set([...endings].map((ending) => btid + ending))
       let forgotten = 0
       known.sweep((_, key) => {
         if (!key.startsWith(start)) return false
-        shared?.forget(key)
+        names.add(key)
         forgotten++
         return true
       })
+      for (const name of names) shared?.forget(name)
       return forgotten
     },
     async close() {
@@ -212,8 +218,14 @@ const holds = ({ since, until }: Learned, at: EpochMs): boolean => since <= at +
 /** A question is a matter of milliseconds, or of a BSF that is slow. */
 const RETRY_AFTER_S = 1
 
-/** What a question and its answer go by. What of it is not the B-TID is the same nearly always, and is kept. */
-function keyMaker(): (bir: Bir) => string {
+/** There is one for each NAF_Id and each list of GSIDs of a route. */
+const MAX_ENDINGS = 1_024
+
+/**
+ * What a question and its answer go by. What of it is not the B-TID is the same nearly always, and is kept.
+ * @param onEnding  told of what is not the B-TID when it is another than before
+ */
+function keyMaker(onEnding: (ending: string) => void): (bir: Bir) => string {
   let last: (Omit<Bir, 'btid'> & { readonly text: string }) | undefined
   return ({ btid, nafFqdn, uaProtocolId, gbaUAware, gsids }) => {
     if (
@@ -224,6 +236,7 @@ function keyMaker(): (bir: Bir) => string {
     ) {
       const text = ` ${nafFqdn} ${uaProtocolId} ${gbaUAware} ${gsids.join(',')}`
       last = { nafFqdn, uaProtocolId, gbaUAware, gsids, text }
+      onEnding(text)
     }
     return btid + last.text
   }

@@ -146,6 +146,18 @@ describe('a key that one AP has fetched', () => {
     assert.equal(bsf.asked, 2)
   })
 
+  test('is gone for all when one is told to forget it that never had it, and has had others of that NAF', async () => {
+    const { one, two, bsf, world } = site()
+    await one.cache.fetch(aBir())
+    await two.cache.fetch(aBir(1))
+    assert.equal(two.cache.forget(aBir().btid), 0)
+    await Promise.resolve()
+    assert.equal(world.kept.size, 1)
+    assert.equal(one.cache.forget(aBir().btid), 1)
+    await two.cache.fetch(aBir())
+    assert.equal(bsf.asked, 3)
+  })
+
   test('is gone for all when the BSF says that it does not know it any more', async () => {
     const { one, two, clock, bsf, world } = site({ ussMaxAgeS: [100, 10] })
     await one.cache.fetch(aBir())
