@@ -1,5 +1,5 @@
 import type { AppServer } from './passage.ts'
-import { AppServerAddresses, type AppServerState } from './ut/addresses.ts'
+import { AppServerAddresses, type AppServerState, type BreakerChange } from './ut/addresses.ts'
 import { checkHealth, type HealthChange } from './ut/health.ts'
 
 /**
@@ -23,14 +23,20 @@ interface Holding {
   readonly health: { close(): void }
 }
 
-/** @param onChange  told when a server says something else of its health than before */
-export function knownAddresses(onChange: (change: HealthChange) => void): KnownAddresses {
+/**
+ * @param onChange   told when a server says something else of its health than before
+ * @param onBreaker  told when an address begins to be left alone, and when it is trusted again
+ */
+export function knownAddresses(
+  onChange: (change: HealthChange) => void,
+  onBreaker: (change: BreakerChange) => void = () => {},
+): KnownAddresses {
   const known = new WeakMap<AppServer, AppServerAddresses>()
   /** In the order in which they came. */
   const held = new Map<AppServer, Holding>()
 
   function of(server: AppServer): AppServerAddresses {
-    const addresses = known.get(server) ?? new AppServerAddresses(server)
+    const addresses = known.get(server) ?? new AppServerAddresses(server, onBreaker)
     known.set(server, addresses)
     return addresses
   }

@@ -89,7 +89,13 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
   const rules = rulesOf(config, parts, { ...made, files })
   const load = new Load(config.limits)
   const loop = watchLoop(load)
-  const addresses = knownAddresses((change) => log.warn(change, 'ap.app-server-health'))
+  const addresses = knownAddresses(
+    (change) => log.warn(change, 'ap.app-server-health'),
+    ({ isLeftAlone, ...address }) => {
+      if (isLeftAlone) log.warn(address, 'ap.app-server-suspended')
+      else log.info(address, 'ap.app-server-restored')
+    },
+  )
   const listeners = await apListeners({
     config,
     log,

@@ -42,6 +42,15 @@ export interface AppServerState {
   readonly inFlight: number
 }
 
+/** An address begins to be left alone, or is trusted again; tries in between are not told. */
+export interface BreakerChange {
+  readonly appServer: string
+  readonly address: string
+  readonly isLeftAlone: boolean
+  /** Its own word of its health, or requests that failed, and one that was answered. */
+  readonly by: 'health' | 'requests'
+}
+
 /** What a request needs of an address. */
 export interface Wanted {
   /** Names whose document it is: with `hash` it decides. */
@@ -70,6 +79,7 @@ interface Address {
   inFlight: number
   breaker: Breaker
   weight: number
+  readonly tell: (isLeftAlone: boolean, by: BreakerChange['by']) => void
 }
 
 /**
@@ -84,16 +94,20 @@ export class AppServerAddresses {
   readonly #limits: NonNullable<AddressOptions['breaker']>
   #turn = 0
 
-  constructor({
-    name,
-    url,
-    moreUrls = [],
-    balance = 'least-load',
-    slowStartMs = 0,
-    breaker = DEFAULT_BREAKER,
-  }: AddressOptions) {
+  constructor(
+    { name, url, moreUrls = [], balance = 'least-load', slowStartMs = 0, breaker = DEFAULT_BREAKER }: AddressOptions,
+    onBreaker: (change: BreakerChange) => void = () => {},
+  ) {
     this.name = name
-    this.#addresses = [url, ...moreUrls].map((each) => ({ url: each, inFlight: 0, breaker: CLOSED, weight: 1 }))
+    this.#addresses = [url, ...moreUrls].map(
+      (each): Address => ({
+        url: each,
+        inFlight: 0,
+        breaker: CLOSED,
+        weight: 1,
+        tell: (isLeftAlone, by) => onBreaker({ appServer: name, address: each, isLeftAlone, by }),
+      }),
+    )
     this.#isHashed = balance === 'hash'
     this.#slowStartMs = slowStartMs
     this.#limits = breaker
@@ -120,7 +134,7 @@ export class AppServerAddresses {
   /** What a check of its health has found. @param until when a bad word is too old to count */
   checked(url: string, isWell: boolean, until: number, now: number): void {
     const address = this.#addresses.find((each) => each.url === url)
-    if (address) address.breaker = isWell ? well(address.breaker, now) : unwell(until)
+    if (address) become(address, isWell ? well(address.breaker, now) : unwell(until), 'health')
   }
 
   states(now: number): AppServerState[] {
@@ -177,19 +191,21 @@ export class AppServerAddresses {
         if (isTold) return
         isTold = true
         const isFailure = limits.gatewayStatuses && status >= 502 && status <= 504
-        address.breaker = isFailure
-          ? failed(address.breaker, isProbe, limits, at)
-          : reached(address.breaker, isProbe, at)
+        become(
+          address,
+          isFailure ? failed(address.breaker, isProbe, limits, at) : reached(address.breaker, isProbe, at),
+          'requests',
+        )
       },
       failed(code, at) {
         if (isTold) return
         isTold = true
-        address.breaker = afterFault(address.breaker, code, isProbe, limits, at)
+        become(address, afterFault(address.breaker, code, isProbe, limits, at), 'requests')
       },
       abandoned(at) {
         if (isTold) return
         isTold = true
-        address.breaker = abandoned(address.breaker, isProbe, at)
+        become(address, abandoned(address.breaker, isProbe, at), 'requests')
       },
       release() {
         if (isHeld) address.inFlight--
@@ -197,6 +213,13 @@ export class AppServerAddresses {
       },
     }
   }
+}
+
+function become(address: Address, breaker: Breaker, by: BreakerChange['by']): void {
+  const isLeftAlone = breaker.state !== 'closed'
+  const isNews = isLeftAlone !== (address.breaker.state !== 'closed')
+  address.breaker = breaker
+  if (isNews) address.tell(isLeftAlone, by)
 }
 
 function afterFault(breaker: Breaker, code: FaultCode, isProbe: boolean, limits: BreakerLimits, now: number): Breaker {

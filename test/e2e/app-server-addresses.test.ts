@@ -105,7 +105,13 @@ for (const httpFront of ['strict', 'fastify'] as const) {
     })
 
     test('that all fail are left alone: 503 at once, and one request tries when the time is over', async () => {
-      const { ue, lab, arrivals } = await site({ breaker: { failures: 1, openMs: 1000 } })
+      const { ue, lab, pair, arrivals } = await site({ breaker: { failures: 1, openMs: 1000 } })
+      const logged = (event: string) =>
+        lab
+          .logged()
+          .split('\n')
+          .filter((line) => line.includes(`"${event}"`))
+          .map((line) => JSON.parse(line))
       scripts.fill(resets)
       for (let i = 0; i < 2; i++) await ue.request('PUT', own('index'), PUT)
       const sent = arrivals('PUT')
@@ -113,8 +119,16 @@ for (const httpFront of ['strict', 'fastify'] as const) {
       assertRefusal(lab, answer, { status: 503, code: 'UT_AS_SUSPENDED' })
       assert.equal(answer.header('retry-after'), '1')
       assert.deepEqual(arrivals('PUT'), sent)
+      const suspended = logged('ap.app-server-suspended')
+      assert.deepEqual(
+        suspended.map(({ appServer, address, by }) => [appServer, address, by]).toSorted(),
+        pair.map(({ url }) => ['lab', url, 'requests']).toSorted(),
+      )
+      assert.deepEqual(logged('ap.app-server-restored'), [])
       scripts.fill(ok)
       await passes(async () => assert.equal((await ue.request('GET', own('index'))).status, 200))
+      await passes(() => assert.ok(logged('ap.app-server-restored').length > 0))
+      assert.ok(suspended.every(({ level }) => level === 'warn' || level === 40))
     })
 
     test('by hash serve each user in one place', async () => {

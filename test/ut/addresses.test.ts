@@ -27,6 +27,25 @@ const suspended = (retryAfterS: number) => (error: unknown) =>
   error instanceof GbaError && error.code === 'UT_AS_SUSPENDED' && error.retryAfterS === retryAfterS
 const states = (of: AppServerAddresses) => of.states(0).map(({ state }) => state)
 
+test('an address that begins to be left alone is told once, and once that it is trusted again', () => {
+  const told: unknown[] = []
+  const of = new AppServerAddresses({ name: 'as', url: A, breaker: BREAKER }, (change) => told.push(change))
+  const change = (isLeftAlone: boolean, by: string) => ({ appServer: 'as', address: A, isLeftAlone, by })
+  failAt(of, A, 0)
+  assert.deepEqual(told, [])
+  failAt(of, A, 0)
+  // a try that fails is no news
+  failAt(of, A, 1000)
+  assert.deepEqual(told, [change(true, 'requests')])
+  const probe = of.choose(READ, 2000)
+  probe.answered(200, 2000)
+  probe.release()
+  of.checked(A, false, 5000, 3000)
+  of.checked(A, false, 6000, 4000)
+  of.checked(A, true, 0, 4500)
+  assert.deepEqual(told.slice(1), [change(false, 'requests'), change(true, 'health'), change(false, 'health')])
+})
+
 describe('one address', () => {
   test('is refused at once when it failed too often, says when to come again, and is then tried by one', () => {
     const of = server()
