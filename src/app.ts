@@ -147,8 +147,9 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   let stopBy: number | undefined
   const isDraining = () => stopBy !== undefined
   const asGraceMs = () => Math.max(LEAST_GRACE_MS, (stopBy ?? 0) - performance.now())
+  const current: Current = { config, subscribers: undefined }
   const watch = watchProcess({
-    config,
+    config: () => current.config,
     state,
     now,
     isDraining,
@@ -160,7 +161,6 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     isWorker: place !== undefined,
   })
   const { registerUpstream } = watch
-  const current: Current = { config, subscribers: undefined }
   const desk = processDesk({
     config: () => current.config,
     subscribers: () => current.subscribers?.subscribers,

@@ -68,10 +68,11 @@ interface Seen {
 
 /**
  * Watches the peers by the decisions that they had a part in.
+ * @param options.appServers  names of those that there are now
  * @param options.isLocal  peers that are in this process
  */
 export function watchPeers(options: {
-  readonly appServers: readonly string[]
+  readonly appServers: () => readonly string[]
   readonly isLocal: { readonly bsf: boolean; readonly hss: boolean }
   readonly now: () => EpochMs
 }): PeerWatch {
@@ -79,7 +80,15 @@ export function watchPeers(options: {
   const unseen = (): Seen => ({ failed: false, upAt: undefined, downAt: undefined, code: undefined })
   const bsf = unseen()
   const hss = unseen()
-  const appServers = new Map(options.appServers.map((name) => [name, unseen()]))
+  const appServers = new Map<string, Seen>()
+  /** undefined: a request that has begun before a reload, and whose server is gone. */
+  function appServer(name: string): Seen | undefined {
+    const known = appServers.get(name)
+    if (known || !options.appServers().includes(name)) return known
+    const seen = unseen()
+    appServers.set(name, seen)
+    return seen
+  }
 
   function isUp(seen: Seen | undefined): void {
     if (!seen) return
@@ -108,12 +117,12 @@ export function watchPeers(options: {
   }
 
   return {
-    record(event, { appServer, code, step }) {
+    record(event, { appServer: name, code, step }) {
       if (event === 'ut.forwarded') {
-        if (appServer !== undefined) isUp(appServers.get(appServer))
+        if (name !== undefined) isUp(appServer(name))
       } else if (event === 'ut.refused') {
-        if (code === undefined || step !== 'forward' || appServer === undefined) return
-        if (APP_SERVER_DOWN.has(code)) isDown(appServers.get(appServer), code)
+        if (code === undefined || step !== 'forward' || name === undefined) return
+        if (APP_SERVER_DOWN.has(code)) isDown(appServer(name), code)
       } else if (event === 'zn.fetched') {
         if (code !== undefined && BSF_DOWN.has(code)) isDown(bsf, code)
         else isUp(bsf)
@@ -126,7 +135,11 @@ export function watchPeers(options: {
     },
     bsf: () => healthOf(bsf, isLocal.bsf),
     hss: () => healthOf(hss, isLocal.hss),
-    appServers: () => Object.fromEntries([...appServers].map(([name, seen]) => [name, healthOf(seen, false)])),
+    appServers() {
+      const names = options.appServers()
+      for (const name of appServers.keys()) if (!names.includes(name)) appServers.delete(name)
+      return Object.fromEntries(names.map((name) => [name, healthOf(appServers.get(name) ?? unseen(), false)]))
+    },
   }
 }
 

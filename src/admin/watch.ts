@@ -16,7 +16,8 @@ import type { KeyCacheCounts } from '../zn/cache.ts'
 import { leftAlone, type Readiness, readinessOf, watchPeers } from './health.ts'
 
 export interface WatchOptions {
-  readonly config: Config
+  /** The configuration of now. */
+  readonly config: () => Config
   readonly state: State
   readonly now: () => EpochMs
   readonly isDraining: () => boolean
@@ -46,15 +47,17 @@ export interface Watch {
 }
 
 export function watchProcess(options: WatchOptions): Watch {
-  const { config, state, now, isDraining } = options
+  const { state, now, isDraining } = options
+  const config = options.config()
   const metrics = createMetrics()
   const peers = watchPeers({
-    appServers: config.ap?.appServers.map(({ name }) => name) ?? [],
+    appServers: () => options.config().ap?.appServers.map(({ name }) => name) ?? [],
     isLocal: { bsf: config.ap?.zn.adapter === 'local', hss: config.hss !== undefined },
     now,
   })
   const fixed = fixedExpiries(config)
-  const expiries = () => eachOnce([...options.expiries(), ...fixed])
+  const ofAppServers = appServerExpiries(options.config)
+  const expiries = () => eachOnce([...options.expiries(), ...fixed, ...ofAppServers()])
 
   metrics.provide('gba_proxy_build_info', () => [
     { labels: { version: productVersion(), node: process.version }, value: 1 },
@@ -155,21 +158,40 @@ function provideKeyCounts(metrics: Metrics, read: WatchOptions['keyCounts']): vo
   })
 }
 
-/** Of the files that are read at the start alone, where they will have been read with success. */
-function fixedExpiries({ admin, ap, bsf }: Config): readonly Expiry[] {
-  const pairs: readonly (readonly [Expiry['kind'], string | undefined])[] = [
+/** Of the files that are read at the start alone. */
+const fixedExpiries = ({ admin, ap, bsf }: Config): readonly Expiry[] =>
+  expiriesOf([
     ['certificate', bsf?.zn?.tls.certificateFile],
     ['ca', bsf?.zn?.tls.clientCaFile],
     ['certificate', ap?.zn.certificateFile],
     ['ca', ap?.zn.caFile],
     ['certificate', admin?.tls?.certificateFile],
     ['ca', admin?.tls?.clientCaFile],
-    ...(ap?.appServers ?? []).flatMap(({ certificateFile, caFile }) => [
-      ['certificate', certificateFile] as const,
-      ['ca', caFile] as const,
-    ]),
-  ]
-  return pairs.flatMap(([kind, file = '']): Expiry[] => {
+  ])
+
+/** Of the files that are read whenever a configuration is taken over. */
+function appServerExpiries(config: () => Config): () => readonly Expiry[] {
+  const expiriesIn = ({ ap }: Config) =>
+    expiriesOf(
+      (ap?.appServers ?? []).flatMap(({ certificateFile, caFile }) => [
+        ['certificate', certificateFile] as const,
+        ['ca', caFile] as const,
+      ]),
+    )
+  let of = config()
+  let found = expiriesIn(of)
+  return () => {
+    if (of !== config()) {
+      of = config()
+      found = expiriesIn(of)
+    }
+    return found
+  }
+}
+
+/** Of files that will have been read with success. */
+const expiriesOf = (files: readonly (readonly [Expiry['kind'], string | undefined])[]): readonly Expiry[] =>
+  files.flatMap(([kind, file = '']): Expiry[] => {
     if (file === '') return []
     try {
       return [{ kind, file, expiresAt: certificateEnd(file) }]
@@ -178,7 +200,6 @@ function fixedExpiries({ admin, ap, bsf }: Config): readonly Expiry[] {
       return []
     }
   })
-}
 
 const eachOnce = (expiries: readonly Expiry[]): readonly Expiry[] => [
   ...new Map(expiries.map((one) => [`${one.kind} ${one.file}`, one])).values(),

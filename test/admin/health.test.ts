@@ -68,7 +68,7 @@ describe('a process', () => {
 describe('a peer is told as last seen:', () => {
   const clock = { now: NOW }
   const watch = (isLocal = { bsf: false, hss: false }) =>
-    watchPeers({ appServers: ['xdms', 'spare'], isLocal, now: () => clock.now })
+    watchPeers({ appServers: () => ['xdms', 'spare'], isLocal, now: () => clock.now })
 
   test('unknown, or local, until it was needed', () => {
     assert.deepEqual(watch().appServers(), { xdms: { state: 'unknown' }, spare: { state: 'unknown' } })
@@ -93,6 +93,18 @@ describe('a peer is told as last seen:', () => {
     peers.record('ut.refused', { appServer: 'xdms', step: 'authorise', code: 'UT_TREE_NOT_OWNED' })
     peers.record('ut.forwarded', { appServer: 'other' })
     assert.deepEqual(peers.appServers(), { xdms: { state: 'unknown' }, spare: { state: 'unknown' } })
+  })
+
+  test('an application server that a reload has brought is there, and one that it took away is not', () => {
+    let names = ['xdms', 'spare']
+    const peers = watchPeers({ appServers: () => names, isLocal: { bsf: false, hss: false }, now: () => NOW })
+    peers.record('ut.forwarded', { appServer: 'xdms', status: 200 })
+    names = ['spare', 'new']
+    peers.record('ut.forwarded', { appServer: 'xdms', status: 200 })
+    peers.record('ut.forwarded', { appServer: 'new', status: 200 })
+    assert.deepEqual(peers.appServers(), { spare: { state: 'unknown' }, new: { state: 'up', lastUpAt: NOW } })
+    names = ['xdms']
+    assert.deepEqual(peers.appServers(), { xdms: { state: 'unknown' } })
   })
 
   test('a BSF is there when it says that it does not know a B-TID', () => {

@@ -14,7 +14,7 @@ function watched(health: StoreHealth | (() => never), changed: Partial<WatchOpti
     accessLogDropped: () => 7,
   }
   return watchProcess({
-    config,
+    config: () => config,
     state,
     now: () => 1000,
     isDraining: () => false,

@@ -11,7 +11,7 @@ const RECORDS = 200_000
 
 const config = labConfig('/nowhere', { ub: 0, zn: 0, ap: 0, as: 0 }, { store: { kind: 'memory' } })
 const watch = watchProcess({
-  config,
+  config: () => config,
   state: openState(config),
   now: Date.now,
   isDraining: () => false,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import { parse, stringify } from 'yaml'
+import { adminPortIn, ask } from '../support/admin.ts'
 import { handUe } from '../support/hand-ue.ts'
 import { eventually, impuOfCard, type WorkersSite, workersSite } from '../support/workers.ts'
 
@@ -120,6 +121,27 @@ for (const workers of [1, 2]) {
         const ue = await handUe(site.reached(1))
         assert.equal((await ue.request('GET', OTHER, {})).status, 404)
       })
+    }
+  })
+}
+
+for (const workers of [1, 2]) {
+  test(`the application servers of a reload are those of /ready, with ${workers} process${workers > 1 ? 'es' : ''}`, async () => {
+    const site = await workersSite({ workers, overrides: { admin: { port: 0 } } })
+    try {
+      await site.start()
+      const names = async () =>
+        Object.keys(JSON.parse((await ask(adminPortIn(site.stderr()), '/ready')).text).appServers)
+      assert.deepEqual(await names(), ['lab'])
+      const config = parse(await readFile(site.file, 'utf8'))
+      config.ap.appServers.push({ ...config.ap.appServers[0], name: 'second' })
+      await writeFile(site.file, stringify(config))
+      process.kill(site.supervisor(), 'SIGHUP')
+      const reloads = () => site.lines().filter(({ event }) => event === 'config.reloaded').length
+      await eventually('all say so', () => reloads() === (workers > 1 ? workers + 1 : 1))
+      assert.deepEqual(await names(), ['lab', 'second'])
+    } finally {
+      await site.close()
     }
   })
 }
