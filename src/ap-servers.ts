@@ -30,7 +30,8 @@ import type { FollowedFile } from './ua/followed-file.ts'
 import { NcHabit } from './ua/nc-habit.ts'
 import { passwordDoor } from './ua/password.ts'
 import { type PskDoor, pskDoor } from './ua/psk.ts'
-import { NO_DEMANDS } from './ua/rebootstrap.ts'
+import { NO_DEMANDS, OTHER_HOST_SKEW_MS } from './ua/rebootstrap.ts'
+import type { StandingDemands } from './ua/standing-demands.ts'
 import { type ApSubscribers, followApSubscribers } from './ua/subscriber-file.ts'
 import type { AppServerState } from './ut/addresses.ts'
 import { isFirst } from './worker-place.ts'
@@ -46,6 +47,8 @@ export interface ApParts {
   readonly keys: KeySource
   /** Where an HSS is in this process: what it has for subscribers who come by certificate. */
   readonly settingsOf: SettingsOf | undefined
+  /** Those that no file has. */
+  readonly demands: StandingDemands
   /** No key lives longer than that. */
   readonly longestKeyS: number
   /** Which of several processes behind the same ports this is; undefined: the only one. */
@@ -69,6 +72,8 @@ export interface ApServers {
   appServerStates(): readonly AppServerState[]
   /** What this process has taken on, and what it has not. */
   load(): LoadState
+  /** Reads the file of demands, where it has changed. */
+  lookAtDemands(): void
   /** Says what expires soon. */
   sweep(): void
   /** Lets go of the files that are followed. */
@@ -144,6 +149,7 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
         throw error
       }
     },
+    lookAtDemands: () => files.demands?.look(),
     sweep: () => live.check(now()),
     close() {
       loop.close()
@@ -218,9 +224,8 @@ function rulesOf(config: ApConfig, parts: ApParts, { files, isRevoked, memory, p
       audit,
       traces,
       accessLog: state.accessLog,
-      demands: () => demands?.current() ?? NO_DEMANDS,
-      // A BSF of another host has another clock, and may tell whole seconds.
-      clockSkewMs: config.zn.adapter === 'local' ? 0 : 5_000,
+      demands: () => parts.demands.with(demands?.current() ?? NO_DEMANDS),
+      clockSkewMs: config.zn.adapter === 'local' ? 0 : OTHER_HOST_SKEW_MS,
       now,
     },
   }

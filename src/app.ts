@@ -28,6 +28,7 @@ import { boundStop, createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { among, rateOf, sourcesBut } from './sources.ts'
 import { openState, type State } from './state.ts'
 import { clientTlsOptions, mutualTlsOptions, upstreamTlsOptions } from './tls/listener.ts'
+import { type StandingDemands, standingDemands } from './ua/standing-demands.ts'
 import { ubLimiter } from './ub/limits.ts'
 import ub from './ub/plugin.ts'
 import { productVersion } from './version.ts'
@@ -80,6 +81,8 @@ export interface AppParts {
   readonly place?: WorkerPlace
   /** Around the taking of ports, for which a process may need what it has not otherwise. */
   readonly privileged?: <Result>(act: () => Promise<Result>) => Promise<Result>
+  /** What operators demand that no file has. */
+  readonly demands?: StandingDemands
   /** Opens an admin listener also where the configuration does not speak of one. */
   readonly wantsAdmin?: boolean
 }
@@ -119,6 +122,7 @@ const LEAST_GRACE_MS = 500
  */
 export async function startApp(config: Config, replaced: AppParts = {}): Promise<App> {
   const { now = Date.now, log, onDecision, avSource, place, privileged = (act) => act(), wantsAdmin = false } = replaced
+  const { demands = standingDemands() } = replaced
   const worker = place?.number
   const logOptions = { identities: config.log.identities, worker }
   const logger = log ?? createLog({ ...logOptions, level: config.log.level })
@@ -166,6 +170,8 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     subscribers: () => current.subscribers?.subscribers,
     bootstraps: state.bootstraps,
     sqns: state.sqns,
+    demands,
+    lookAtDemands: () => proxy?.lookAtDemands(),
     forgetKeys: (btid) => keys?.forget(btid) ?? 0,
     pseudonym: named,
     audit: (event, record) => audit.record(event, record),
@@ -214,7 +220,7 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     if (config.ap && keys) {
       const settingsOf = current.subscribers && settingsIn(current)
       const longestKeyS = config.bsf?.keyLifetimeS ?? Number.POSITIVE_INFINITY
-      proxy = await apServers({ ...parts, keys, settingsOf, longestKeyS }, config.ap)
+      proxy = await apServers({ ...parts, keys, demands, settingsOf, longestKeyS }, config.ap)
       servers.push(...proxy.servers)
     }
     for (const [name, server] of servers) watch.follow(name, server.server)

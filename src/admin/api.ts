@@ -5,7 +5,7 @@ import { type Btid, parseBtid, parseImpu } from '../core/identity.ts'
 import { FAULTS, type FaultCode, PROBLEM_JSON, problemOf } from '../errors.ts'
 import { AUDIT_EVENTS, type AuditEvent, type AuditRecord } from '../observe/audit.ts'
 import { parseInstant } from '../ua/rebootstrap.ts'
-import type { AdminCall, AdminDesk, DecisionFilter, Demand } from './calls.ts'
+import type { AdminCall, AdminDesk, DecisionFilter, Demand, Participation } from './calls.ts'
 import { isOfThisHost } from './server.ts'
 import { tailTo } from './tail.ts'
 
@@ -19,10 +19,12 @@ declare module 'fastify' {
 /** What the API answers with another status than 2xx. `message` is told to the caller and names no identity. */
 class AdminRefusal extends Error {
   readonly statusCode: number
-  constructor(statusCode: number, detail: string) {
+  readonly workers: Participation | undefined
+  constructor(statusCode: number, detail: string, workers?: Participation) {
     super(detail)
     this.name = 'AdminRefusal'
     this.statusCode = statusCode
+    this.workers = workers
   }
 }
 
@@ -83,8 +85,6 @@ export const adminApi =
         if (follow === undefined || follow === '0') return answer(request, reply, { ask: 'refusals', filter })
         if (follow !== '1') throw new AdminRefusal(400, 'follow is 0 or 1')
         if (readers >= MOST_READERS) throw new AdminRefusal(429, `${MOST_READERS} readers follow already`)
-        const first = await desk.answer({ ask: 'refusals', filter })
-        if (!first.body) throw new AdminRefusal(first.status, first.detail ?? 'no')
         readers++
         IS_FOLLOWED.add(request)
         record(request, 200)
@@ -94,10 +94,10 @@ export const adminApi =
     })
 
     async function answer(request: FastifyRequest, reply: FastifyReply, call: AdminCall) {
-      const { about = {}, body, detail, status } = await desk.answer(call)
+      const { about = {}, body, detail, status, workers } = await desk.answer(call)
       request.about = about
-      if (body === undefined) throw new AdminRefusal(status, detail ?? 'no')
-      return reply.code(status).send(body)
+      if (body === undefined) throw new AdminRefusal(status, detail ?? 'no', workers)
+      return reply.code(status).send(workers ? { ...body, workers } : body)
     }
 
     function record(request: FastifyRequest, status: number): void {
@@ -131,7 +131,7 @@ function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply) {
   }
   const problem = {
     ...problemOf(status, request.id),
-    ...(error instanceof AdminRefusal && { detail: error.message }),
+    ...(error instanceof AdminRefusal && { detail: error.message, ...(error.workers && { workers: error.workers }) }),
   }
   return reply
     .code(status)

@@ -8,6 +8,8 @@ import { type AuditEvent, type AuditRecord, auditFields, IN_CLEAR } from '../obs
 import type { BootstrapStore, SqnStore } from '../store/store.ts'
 import { addDemand, DemandRefused } from '../ua/add-demand.ts'
 import { FOLLOWED_EVERY_MS } from '../ua/followed-file.ts'
+import { OTHER_HOST_SKEW_MS } from '../ua/rebootstrap.ts'
+import type { StandingDemands } from '../ua/standing-demands.ts'
 import {
   type AdminAnswer,
   type AdminBody,
@@ -15,6 +17,8 @@ import {
   type AdminDesk,
   type Demand,
   isWanted,
+  type Known,
+  MOST_REFUSALS,
   type ShownBootstrap,
   type ShownDecision,
 } from './calls.ts'
@@ -30,6 +34,10 @@ export interface ProcessDeskOptions {
   readonly sqns: SqnStore
   /** Lets go of the keys that the proxy of this process has of a bootstrap. @returns how many there were */
   readonly forgetKeys: (btid: Btid) => number
+  /** Those that no file keeps. */
+  readonly demands: Pick<StandingDemands, 'add'>
+  /** Goes by the file of demands as it is now. */
+  readonly lookAtDemands: () => void
   /** What an identity is written as; undefined: in clear. */
   readonly pseudonym: ((identity: string) => string) | undefined
   /** Writes a record of the audit. */
@@ -50,8 +58,20 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
   const seen = sightings({ now, named })
   const followers = new Set<(decision: ShownDecision) => void>()
 
-  const impiOf = (text: string): Impi | undefined => parseImpi(text) ?? seen.impiBehind(text)
-  const btidOf = (text: string): Btid | undefined => parseBtid(text) ?? seen.btidBehind(text)
+  const isOfPseudonym =
+    (asked: string) =>
+    ({ record }: Refusal) =>
+      record.impi !== undefined && named(record.impi) === asked
+  const impiOf = (text: string, known?: Known): Impi | undefined =>
+    parseImpi(text) ?? known?.impi ?? seen.impiBehind(text)
+  /** Also of one of whom nothing but refusals was seen. */
+  const refusedImpiOf = (text: string, known?: Known): Impi | undefined =>
+    impiOf(text, known) ?? (seen.refusals(isOfPseudonym(text))[0]?.record.impi as Impi | undefined)
+  const btidOf = (text: string, known?: Known): Btid | undefined =>
+    parseBtid(text) ?? known?.btid ?? seen.btidBehind(text)
+  const btidsOf = (impi: Impi, known?: Known): readonly Btid[] => [
+    ...new Set([...seen.btidsOf(impi), ...(known?.btids ?? [])]),
+  ]
 
   /** Pseudonyms for all that the operator did not name. */
   const shownTo =
@@ -69,8 +89,12 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
     return [impi, { btid: show(btid), impi: show(impi), ...times, gbaType, nafs }]
   }
 
-  async function bootstrapsOf(impi: Impi, show: (identity: string) => string): Promise<ShownBootstrap[]> {
-    const all = await Promise.all(seen.btidsOf(impi).map((btid) => shown(btid, show)))
+  async function bootstrapsOf(
+    impi: Impi,
+    btids: readonly Btid[],
+    show: (identity: string) => string,
+  ): Promise<ShownBootstrap[]> {
+    const all = await Promise.all(btids.map((btid) => shown(btid, show)))
     return all.flatMap((one) => (one?.[0] === impi ? [one[1]] : []))
   }
 
@@ -78,17 +102,26 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
     return { time: isoOf(at), event, ...auditFields(record, show, isClear) }
   }
 
-  async function listed(asked: string): Promise<AdminAnswer> {
-    const impi = impiOf(asked)
+  function who(name: (AdminCall & { ask: 'who' })['name']): AdminAnswer {
+    if ('btid' in name) {
+      const btid = btidOf(name.btid)
+      return { status: 200, known: btid ? { btid } : {} }
+    }
+    const impi = refusedImpiOf(name.impi)
+    return { status: 200, known: impi ? { impi, btids: btidsOf(impi) } : {} }
+  }
+
+  async function listed(asked: string, known?: Known): Promise<AdminAnswer> {
+    const impi = impiOf(asked, known)
     if (impi === undefined) return noSuch('neither a private identity nor a pseudonym of one that was seen')
     if (!config().bsf) return NO_BSF
     const show = shownTo(asked)
-    const list = await bootstrapsOf(impi, show)
+    const list = await bootstrapsOf(impi, btidsOf(impi, known), show)
     return ok({ impi: show(impi), bootstraps: list, seenSince: isoOf(seen.since) }, { impi })
   }
 
-  async function one(asked: string): Promise<AdminAnswer> {
-    const btid = btidOf(asked)
+  async function one(asked: string, known?: Known): Promise<AdminAnswer> {
+    const btid = btidOf(asked, known)
     if (btid === undefined) return noSuch('neither a B-TID nor a pseudonym of one that was seen')
     if (!config().bsf) return NO_BSF
     const found = await shown(btid, shownTo(asked))
@@ -96,8 +129,8 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
     return ok({ bootstrap: found[1] }, { btid })
   }
 
-  async function drop(asked: string): Promise<AdminAnswer> {
-    const btid = btidOf(asked)
+  async function drop(asked: string, known?: Known): Promise<AdminAnswer> {
+    const btid = btidOf(asked, known)
     if (btid === undefined) return noSuch('neither a B-TID nor a pseudonym of one that was seen')
     const found = config().bsf ? await bootstraps.find(btid, now()) : undefined
     found?.ks.wipe()
@@ -109,24 +142,25 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
     return ok({ btid: shownTo(asked)(btid), bsf: found !== undefined, cachedKeys }, about)
   }
 
-  async function subscriber(asked: string): Promise<AdminAnswer> {
-    const isOfPseudonym = ({ record }: Refusal) => record.impi !== undefined && named(record.impi) === asked
-    const impi = impiOf(asked) ?? (seen.refusals(isOfPseudonym)[0]?.record.impi as Impi | undefined)
+  async function subscriber(asked: string, known?: Known): Promise<AdminAnswer> {
+    const impi = refusedImpiOf(asked, known)
     if (impi === undefined) return noSuch('neither a private identity nor a pseudonym of one that was seen')
-    const known = options.subscribers()?.get(impi)
+    const provisioned = options.subscribers()?.get(impi)
     const show = shownTo(asked)
-    const list = config().bsf ? await bootstrapsOf(impi, show) : []
-    const btids: readonly string[] = seen.btidsOf(impi)
-    const impus = new Set<string>(known?.impus.map(({ impu }) => impu))
+    const btids = btidsOf(impi, known)
+    const list = config().bsf ? await bootstrapsOf(impi, btids, show) : []
+    const impus = new Set<string>(provisioned?.impus.map(({ impu }) => impu))
     const refusals = seen.refusals(
       ({ record }) =>
         record.impi === impi ||
         (record.impi === undefined &&
-          ((record.btid !== undefined && btids.includes(record.btid)) ||
+          ((record.btid !== undefined && btids.includes(record.btid as Btid)) ||
             (record.impus ?? []).some((impu) => impus.has(impu)))),
     )
-    if (!known && btids.length === 0 && refusals.length === 0) return noSuch('no such subscriber was seen', { impi })
-    const sqn = known && ((await sqns.find(impi)) ?? known.sqn)
+    if (!provisioned && btids.length === 0 && refusals.length === 0) {
+      return noSuch('no such subscriber was seen', { impi })
+    }
+    const sqn = provisioned && ((await sqns.find(impi)) ?? provisioned.sqn)
     return ok(
       {
         impi: show(impi),
@@ -140,37 +174,50 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
   }
 
   function rebootstrap({ since = isoOf(now()), whom }: Demand): AdminAnswer {
-    const about = 'btid' in whom ? { btid: whom.btid } : 'impu' in whom ? { impus: [whom.impu] } : {}
-    const file = config().ap?.rebootstrapFile ?? ''
-    if (file === '') return { status: 409, detail: 'ap.rebootstrapFile is not set: demands live in that file', about }
+    const about = aboutDemand(whom)
+    const { ap } = config()
+    if (!ap) return { ...NO_PROXY, about }
+    const demand = { ...whom, since }
+    const skewMs = ap.zn.adapter === 'local' ? 0 : OTHER_HOST_SKEW_MS
     try {
-      addDemand(file, { ...whom, since })
+      if (ap.rebootstrapFile === '') {
+        options.demands.add({ whom, since: Date.parse(since) }, now())
+        return { status: 202, body: { demand, holdsWithinS: skewMs / 1000, keptIn: 'memory' }, about }
+      }
+      addDemand(ap.rebootstrapFile, demand)
+      options.lookAtDemands()
+      const holdsWithinS = (FOLLOWED_EVERY_MS + skewMs) / 1000
+      return { status: 202, body: { demand, holdsWithinS, keptIn: 'file' }, about }
     } catch (error) {
       if (error instanceof DemandRefused) return { status: 409, detail: error.message, about }
       throw error
     }
-    return { status: 202, body: { demand: { ...whom, since }, holdsWithinS: FOLLOWED_EVERY_MS / 1000 }, about }
   }
 
   async function answered(call: AdminCall): Promise<AdminAnswer> {
     switch (call.ask) {
       case 'bootstraps':
-        return listed(call.impi)
+        return listed(call.impi, call.known)
       case 'bootstrap':
-        return one(call.btid)
+        return one(call.btid, call.known)
       case 'drop':
-        return drop(call.btid)
+        return drop(call.btid, call.known)
       case 'subscriber':
-        return subscriber(call.impi)
+        return subscriber(call.impi, call.known)
+      case 'who':
+        return who(call.name)
       case 'routes': {
         const { ap } = config()
-        return ap ? ok({ routes: routesIn(ap) }) : { status: 409, detail: 'there is no proxy in this process' }
+        return ap ? ok({ routes: routesIn(ap) }) : NO_PROXY
       }
       case 'refusals': {
         const wanted = seen.refusals(({ event, record }) => isWanted(call.filter, { ...record, event }))
         const refusals = wanted.slice(0, MOST_REFUSALS).map((refusal) => decision(refusal, named))
         return ok({ refusals, seenSince: isoOf(seen.since) })
       }
+      case 'look-at-demands':
+        options.lookAtDemands()
+        return { status: 200 }
       case 'rebootstrap':
         return rebootstrap(call.demand)
     }
@@ -199,9 +246,11 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
   }
 }
 
-/** In one answer. */
-const MOST_REFUSALS = 100
+/** Whom a demand is about. */
+export const aboutDemand = (whom: Demand['whom']): Pick<AuditRecord, 'btid' | 'impus'> =>
+  'btid' in whom ? { btid: whom.btid } : 'impu' in whom ? { impus: [whom.impu] } : {}
 
+export const NO_PROXY: AdminAnswer = { status: 409, detail: 'there is no proxy in this process' }
 const NO_BSF: AdminAnswer = { status: 409, detail: 'there is no BSF in this process' }
 const STORE_IS_OUT: AdminAnswer = { status: 503, detail: 'the store cannot be reached, or is full' }
 

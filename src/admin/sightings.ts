@@ -2,6 +2,7 @@ import type { EpochMs } from '../core/bytes.ts'
 import type { Btid, Impi } from '../core/identity.ts'
 import { RecentMap } from '../core/recent-map.ts'
 import type { AuditEvent, AuditRecord } from '../observe/audit.ts'
+import { MOST_NAFS } from './calls.ts'
 
 /** A refusal that says whom it was about. */
 export interface Refusal {
@@ -38,7 +39,6 @@ export interface SightingsOptions {
 
 /** A UE has one, and another while the first ends. */
 const MOST_BTIDS = 4
-const MOST_NAFS = 16
 
 /**
  * Remembers whom decisions were about. All of it is bounded: the subscriber heard of longest ago goes. A refusal that

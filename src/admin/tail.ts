@@ -14,16 +14,16 @@ const STUCK_AFTER_MS = 60_000
  */
 export function tailTo(response: ServerResponse, desk: AdminDesk, filter: DecisionFilter, onEnd: () => void): void {
   let lost = 0
+  const isSlow = () => response.writableLength > MOST_WAITING
+  const tellLost = () => {
+    if (lost === 0 || isSlow()) return
+    response.write(`${JSON.stringify({ lost })}\n`)
+    lost = 0
+  }
   const write = (line: string) => {
-    if (response.writableLength > MOST_WAITING) {
-      lost++
-      return
-    }
-    if (lost > 0) {
-      response.write(`${JSON.stringify({ lost })}\n`)
-      lost = 0
-    }
-    response.write(line)
+    tellLost()
+    if (isSlow()) lost++
+    else response.write(line)
   }
   response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
   response.flushHeaders()
@@ -34,11 +34,14 @@ export function tailTo(response: ServerResponse, desk: AdminDesk, filter: Decisi
     },
     (count) => {
       lost += count
+      tellLost()
     },
+    filter,
   )
   const beat = setInterval(() => {
     if (response.writableLength === 0) response.write('\n')
   }, EMPTY_LINE_EVERY_MS).unref()
+  response.on('drain', tellLost)
   response.once('close', () => {
     clearInterval(beat)
     leave()

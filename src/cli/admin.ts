@@ -30,12 +30,14 @@ export const command: Command = {
        gba-proxy admin routes | refusals | tail [OPTION]...
 
 Asks the admin listener, which answers this host, or whoever shows a certificate of its CA; it records each call.
+With workers it asks all of them: 'workers' in the answer names those that are missing from it.
 Identities in answers are pseudonyms as in the log, unless you named them; a pseudonym stands for an IMPI or B-TID, too.
 
-  bootstraps IMPI   the live bootstraps of a subscriber, as far as this process made them
+  bootstraps IMPI   the live bootstraps of a subscriber, as far as this host made them
   bootstrap BTID    one bootstrap
   drop BTID         the BSF forgets it, and the proxy its keys: the UE gets 401 and bootstraps anew
-  rebootstrap       bootstraps made before an instant hold no more; the demand goes into ap.rebootstrapFile
+  rebootstrap       bootstraps made before an instant hold no more; the demand goes into ap.rebootstrapFile, or, where
+                    that is not set, stays in memory until gba-proxy serve ends
   subscriber IMPI   SQN, live bootstraps and last refusals
   routes            as they are in use
   refusals          the last ones that name a subscriber

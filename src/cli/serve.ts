@@ -9,6 +9,7 @@ import { parseConfig, readConfig } from '../config/load.ts'
 import { type Config, ROLES } from '../config/schema.ts'
 import { expose } from '../observe/exposition.ts'
 import { createLog, type Logger } from '../observe/log.ts'
+import { standingDemands } from '../ua/standing-demands.ts'
 import { workerCount } from '../worker-place.ts'
 import type { Command, Io, OptionTable } from './command.ts'
 import { needed, parseOptions } from './options.ts'
@@ -16,6 +17,7 @@ import { oneByOne, takeOver, tellRefusal, watchFiles } from './reload.ts'
 import { explainStart, startUnprivileged } from './start.ts'
 import { supervise } from './supervisor.ts'
 import { work } from './worker.ts'
+import { workerCalls } from './worker-calls.ts'
 import { workerReports } from './worker-reports.ts'
 
 const OPTIONS = {
@@ -132,7 +134,9 @@ async function serveByWorkers(config: Config, by: ByWorkers): Promise<number> {
     version: versionReporter(config, count),
   }
   const place = adminPlaceOf(config, true)
-  const desk = supervisorDesk(() => running, log)
+  const calls = workerCalls()
+  const demands = standingDemands()
+  const desk = supervisorDesk({ config: () => running, workers: calls, demands, log, now: Date.now })
   const more = place && adminApi(desk, place.config.tls !== undefined)
   const admin = place && (await explainStart(startAdmin(place, { sources, log, more }), stderr))
   if (place && !admin) return 1
@@ -144,6 +148,8 @@ async function serveByWorkers(config: Config, by: ByWorkers): Promise<number> {
       worker: { module: process.argv[1] ?? '', args: ['serve', '--worker', '--config', file] },
       log,
       reports,
+      calls,
+      demands: demands.list,
       followed: () => filesOf(file, running),
       since,
       async reread() {

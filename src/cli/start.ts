@@ -28,7 +28,7 @@ export async function startUnprivileged(
   config: Config,
   file: string,
   stderr: Output,
-  parts: Pick<AppParts, 'log' | 'place' | 'wantsAdmin'> = {},
+  parts: Pick<AppParts, 'log' | 'place' | 'wantsAdmin' | 'demands'> = {},
 ): Promise<App | undefined> {
   const privileges = lendRoot(config, file)
   const app = await explainStart(

@@ -2,9 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { App } from '../app.ts'
 import type { Logger } from '../observe/log.ts'
+import type { StandingDemand } from '../ua/standing-demands.ts'
 import { FIRST_WORKER, type WorkerPlace } from '../worker-place.ts'
 import { oneByOne, watchFiles } from './reload.ts'
-import { type Changed, type Order, portsOf, type Told, type Up } from './worker.ts'
+import { type Changed, type Order, portsOf, type Said } from './worker.ts'
+import type { WorkerCalls } from './worker-calls.ts'
 import type { WorkerReports } from './worker-reports.ts'
 
 export interface SupervisorOptions {
@@ -16,6 +18,10 @@ export interface SupervisorOptions {
   readonly log: Logger
   /** Told of who serves. */
   readonly reports: Pick<WorkerReports, 'add' | 'remove'>
+  /** Told of who has been given a place. */
+  readonly calls: Pick<WorkerCalls, 'add'>
+  /** What operators demand that no file has, as of now. */
+  readonly demands: () => readonly StandingDemand[]
   /** Files whose change is a reason to read the configuration again. */
   readonly followed: () => readonly string[]
   /** Version of the first of them that `yamlText` is. */
@@ -37,7 +43,7 @@ export interface SupervisorOptions {
  * @returns exit code: that of a worker which could not start at first, else 0
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
-  const { count, worker, log, reports, signal, onUp } = options
+  const { count, worker, log, reports, calls, signal, onUp } = options
   const running = new Set<Worker>()
   /** Those of them that have a place. */
   const placed = new Set<Worker>()
@@ -87,7 +93,8 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
     const begun = (hasSpare() && spare) || load()
     spare = undefined
     placed.add(begun)
-    tell(begun.child, { do: 'start', place, yamlText })
+    calls.add(place.number, begun.child)
+    tell(begun.child, { do: 'start', place, yamlText, demands: options.demands() })
     return begun
   }
 
@@ -173,12 +180,12 @@ function watched(child: ChildProcess): Worker {
     child.once('error', () => child.pid === undefined && resolve({ code: 1, signal: null }))
   })
   const up: Worker['up'] = new Promise((resolve) => {
-    child.on('message', (message: Up | Told | Changed) => message.is === 'up' && resolve(message.addresses))
+    child.on('message', (message: Said) => message.is === 'up' && resolve(message.addresses))
     void ended.then(() => resolve(undefined))
   })
   const change: Worker['change'] = (yamlText) =>
     new Promise((resolve) => {
-      const hear = (message: Up | Told | Changed) => {
+      const hear = (message: Said) => {
         if (message.is !== 'changed' && message.is !== 'unchanged') return
         child.off('message', hear)
         resolve(message.is)

@@ -1,15 +1,19 @@
+import type { AdminAnswer, AdminCall, DecisionFilter } from '../admin/calls.ts'
 import type { Readiness } from '../admin/health.ts'
+import { relay, type ToldDecisions } from '../admin/relay.ts'
 import type { App, Listener } from '../app.ts'
 import type { Config } from '../config/schema.ts'
+import type { AuditRecord } from '../observe/audit.ts'
 import type { MetricReport } from '../observe/exposition.ts'
 import { createLog, type Logger } from '../observe/log.ts'
+import { type StandingDemand, standingDemands } from '../ua/standing-demands.ts'
 import type { WorkerPlace } from '../worker-place.ts'
 import type { Io } from './command.ts'
 import { oneByOne, takeOver } from './reload.ts'
 import { startUnprivileged } from './start.ts'
 
 /** What a supervisor tells its workers. */
-export type Order = Start | Change | Ask | { readonly do: 'hang-up' | 'stop' }
+export type Order = Start | Change | Ask | Call | Write | Follow | { readonly do: 'hang-up' | 'stop' }
 
 /** Go over to another configuration. */
 export interface Change {
@@ -24,12 +28,39 @@ export interface Ask {
   readonly id: number
 }
 
+/** An operator asks. It is answered once this worker is up. */
+export interface Call {
+  readonly do: 'answer'
+  readonly id: number
+  readonly call: AdminCall
+}
+
+/** A call of an operator is to be recorded, unless it is too late for that: then somebody else has done it. */
+export interface Write {
+  readonly do: 'record'
+  readonly id: number
+  readonly record: AuditRecord
+  /** As `monotonicMs` tells it. */
+  readonly before: number
+}
+
+/** Decisions are to be told as they are made, or no more of them. */
+export interface Follow {
+  readonly do: 'follow'
+  readonly filters: readonly DecisionFilter[]
+}
+
 /** The configuration comes as text: all workers have the same, whatever has become of its file. */
 export interface Start {
   readonly do: 'start'
   readonly place: WorkerPlace
   readonly yamlText: string
+  /** What operators have demanded, and no file has. */
+  readonly demands: readonly StandingDemand[]
 }
+
+/** What a worker tells its supervisor. */
+export type Said = Up | Changed | Told | Answered | Decided
 
 /** What a worker tells, once: all its roles listen. */
 export interface Up {
@@ -49,6 +80,22 @@ export interface Told {
   readonly metrics?: MetricReport
   readonly readiness?: Readiness
 }
+
+/** What became of a call, by its id. */
+export interface Answered {
+  readonly is: 'answered'
+  readonly id: number
+  readonly answer?: AdminAnswer
+  readonly isRecorded?: boolean
+}
+
+/** While somebody follows. */
+export interface Decided extends ToldDecisions {
+  readonly is: 'decided'
+}
+
+/** A clock that all processes of a host share, and that nobody sets. */
+export const monotonicMs = (): number => Number(process.hrtime.bigint() / 1_000_000n)
 
 const UNASKED = -1
 
@@ -83,7 +130,28 @@ export async function work(
       answer(order).catch(() => {}) // it then counts as silent
     else if (order.do === 'hang-up') hangUp()
     else if (order.do === 'change') change(order)
+    else if (order.do === 'answer') void call(order)
+    else if (order.do === 'record') void write(order)
+    else if (order.do === 'follow') void follow(order)
     else stop()
+  }
+  const serving = Promise.withResolvers<App>()
+  const tail = serving.promise.then(({ desk }) => relay(desk, (told) => tell({ is: 'decided', ...told })))
+  const follow = async ({ filters }: Follow) => (await tail)(filters)
+  const call = async ({ call: its, id }: Call) => {
+    const { desk } = await serving.promise
+    try {
+      await tell({ is: 'answered', id, answer: await desk.answer(its) })
+    } catch (error) {
+      const log = await started.promise
+      log.error({ err: error }, 'admin.failed')
+      await tell({ is: 'answered', id, answer: { status: 500, detail: 'a worker has failed, and its log says how' } })
+    }
+  }
+  const write = async ({ before, id, record }: Write) => {
+    const { desk } = await serving.promise
+    const isRecorded = monotonicMs() < before && wasDone(() => desk.record(record))
+    await tell({ is: 'answered', id, isRecorded })
   }
   const answer = async ({ about, id }: Ask) => {
     if (!app) return
@@ -99,9 +167,11 @@ export async function work(
     const config = parse(order.yamlText)
     const { level, identities } = config.log
     const log = createLog({ level, identities, worker: order.place.number })
-    app = await startUnprivileged(config, file, stderr, { place: order.place, log })
+    const demands = standingDemands(order.demands)
+    app = await startUnprivileged(config, file, stderr, { place: order.place, log, demands })
     if (!app) return 1
     started.resolve(log)
+    serving.resolve(app)
     await tell({ is: 'up', addresses: app.addresses })
     if (!stopping.signal.aborted) {
       await new Promise((resolve) => stopping.signal.addEventListener('abort', resolve, { once: true }))
@@ -118,11 +188,21 @@ export async function work(
 }
 
 /** A supervisor that is gone needs no telling. */
-function tell(message: Up | Told | Changed): Promise<void> {
+function tell(message: Said): Promise<void> {
   return new Promise((sent) => {
     if (process.send && process.connected) process.send(message, undefined, {}, () => sent())
     else sent()
   })
+}
+
+/** What cannot be recorded says so elsewhere. */
+function wasDone(act: () => void): boolean {
+  try {
+    act()
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Where those that come later are to listen. */

@@ -3,6 +3,8 @@ import { versionOf } from '../config/file-version.ts'
 /** What a file says, as it last said it without a mistake. */
 export interface FollowedFile<Content> {
   current(): Content
+  /** Looks at it now. */
+  look(): void
   close(): void
 }
 
@@ -23,7 +25,7 @@ export function followFile<Content>(
   // Taken before the reading, so that a change in between is seen the next time.
   let version = versionOf(file)
   let content = read()
-  const timer = setInterval(() => {
+  const look = () => {
     const found = versionOf(file)
     if (found === version) return
     version = found
@@ -32,9 +34,11 @@ export function followFile<Content>(
     } catch (error) {
       onMistake(error)
     }
-  }, everyMs).unref()
+  }
+  const timer = setInterval(look, everyMs).unref()
   return {
     current: () => content,
+    look,
     close: () => clearInterval(timer),
   }
 }

@@ -46,6 +46,9 @@ export function mustRebootstrap(
   )
 }
 
+/** How far the clock of a BSF on another host may be behind ours; it may tell whole seconds, too. */
+export const OTHER_HOST_SKEW_MS = 5_000
+
 export const NO_DEMANDS: RebootstrapDemands = { all: [], impus: new Map(), btids: new Map() }
 
 /**

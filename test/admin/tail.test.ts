@@ -16,10 +16,12 @@ test('a reader of the tail who is too slow loses lines, and is told how many', (
     destroy() {},
   })
   let tell: (decision: ShownDecision) => void = () => {}
+  let lose: (count: number) => void = () => {}
   let [left, ended] = [false, 0]
   const desk: Pick<AdminDesk, 'follow'> = {
-    follow(told) {
+    follow(told, lost) {
       tell = told
+      lose = lost
       return () => {
         left = true
       }
@@ -37,6 +39,17 @@ test('a reader of the tail who is too slow loses lines, and is told how many', (
   assert.deepEqual(
     written.map((line) => JSON.parse(line)),
     [decision('UA_NC_REUSED'), { lost: 5 }, decision('UA_NC_REUSED')],
+  )
+  written.length = 0
+  response.writableLength = 1_000_000
+  lose(3)
+  assert.deepEqual(written, [])
+  response.writableLength = 0
+  response.emit('drain')
+  lose(4)
+  assert.deepEqual(
+    written.map((line) => JSON.parse(line)),
+    [{ lost: 3 }, { lost: 4 }],
   )
   response.emit('close')
   assert.deepEqual([left, ended], [true, 1])

@@ -31,9 +31,13 @@ describe('gba-proxy admin', () => {
   })
 
   test('says why it was refused', async () => {
-    const { code, stderr } = await admin('rebootstrap', '--all')
+    const { code, stderr } = await admin('rebootstrap', '--impu', 'alice')
     assert.equal(code, 1)
-    assert.match(stderr, /409 .*rebootstrapFile/)
+    assert.match(stderr, /400 .*impu/)
+  })
+
+  test('demands new bootstraps, and says where that is kept', async () => {
+    assert.match((await admin('rebootstrap', '--all')).stdout, /^keptIn: memory$/m)
   })
 
   test('says that nobody answers', async () => {

@@ -207,6 +207,7 @@ describe('forcing a new bootstrap', () => {
     assert.deepEqual(answer.json, {
       demand: { impu: impuOf('alice'), since: new Date(clock.now).toISOString() },
       holdsWithinS: 2,
+      keptIn: 'file',
     })
     assert.ok(readFileSync(file, 'utf8').startsWith('# by hand\n- {"impu":'))
     for (let tries = 0; tries < 100; tries++) {
@@ -243,11 +244,20 @@ describe('forcing a new bootstrap', () => {
     await lab.close()
   })
 
-  test('needs a file of demands', async () => {
+  test('is kept in memory where no file is set, and holds at once', async () => {
     const { call, lab } = await asked()
-    const { json, status } = await call('POST', '/admin/rebootstrap', {}, { all: true })
-    assert.deepEqual([status, json.status, json.title], [409, 409, 'Conflict'])
-    assert.match(json.detail, /rebootstrapFile/)
+    const [ue, bob] = [await handUe(lab), await handUe(lab, { name: 'bob' })]
+    assert.equal((await ue.request('GET', OWN)).status, 404)
+    await delay(2)
+    const { json, status } = await call('POST', '/admin/rebootstrap', {}, { impu: impuOf('alice') })
+    assert.deepEqual([status, json.keptIn, json.holdsWithinS], [202, 'memory', 0])
+    assert.equal((await ue.request('GET', OWN)).status, 401)
+    assert.equal((await bob.request('GET', BOBS)).status, 404)
+    assert.equal((await (await handUe(lab)).request('GET', OWN)).status, 404)
+    const { ap } = lab.config
+    assert.ok(ap)
+    lab.app.change({ ...lab.config, ap: { ...ap, routes: ap.routes.map((route) => ({ ...route, maxKeyAgeS: 77 })) } })
+    assert.equal((await ue.request('GET', OWN)).status, 401)
     await lab.close()
   })
 })
