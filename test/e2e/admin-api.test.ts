@@ -8,6 +8,7 @@ import { parse } from 'yaml'
 import { impuOf } from '../../src/lab.ts'
 import { handUe } from '../support/hand-ue.ts'
 import { type TestLab, type TestLabOptions, testLab } from '../support/lab.ts'
+import { rawConnect } from '../support/raw-client.ts'
 import { eventually } from '../support/workers.ts'
 
 const OWN = `/resource-lists/users/${impuOf('alice')}/index`
@@ -128,6 +129,26 @@ describe('bootstraps, for operators', () => {
       assert.ok(lab.decisions.some(({ record }) => record.btid === btid && record.code === 'ZN_BTID_UNKNOWN'))
     })
   }
+})
+
+test('one that is dropped, or ended by a demand, is 401 on the very connection that it was served on', async () => {
+  const { call, lab } = await asked()
+  for (const end of [
+    (btid: string) => call('DELETE', at(btid), WANTED),
+    (btid: string) => call('POST', '/admin/rebootstrap', {}, { btid }),
+  ]) {
+    const ue = await handUe(lab)
+    const connection = await rawConnect(ue.at)
+    const status = async () => {
+      connection.write(await ue.signed('GET', OWN))
+      return (await connection.answer()).status
+    }
+    for (let i = 0; i < 4; i++) assert.equal(await status(), 404)
+    assert.ok((await end(ue.btid)).status < 300)
+    assert.equal(await status(), 401)
+    connection.close()
+  }
+  await lab.close()
 })
 
 describe('a subscriber, for operators', () => {
