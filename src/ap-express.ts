@@ -130,9 +130,7 @@ class Carriage implements AnswerSink {
       return
     }
     const proof = this.#passage.authenticated?.authenticationInfo(NO_BODY)
-    const returned = returnedFields(head.rawHeaders)
-    const length = head.isBodyless ? head.contentLength : undefined
-    const fields = idLine(this.#passage.request.id) + fieldsText(returned, length, proof)
+    const fields = idLine(this.#passage.request.id) + fieldsText(head, proof)
     if (whole) {
       this.#place.leave()
       this.#exchange.send(status, fields, head.isBodyless ? undefined : whole, false, () => reuseBody(whole))
@@ -240,19 +238,40 @@ const NO_BODY = new Uint8Array()
 
 const SERVER_LINE = `server: ${SERVER_TOKENS}\r\n`
 
-/** @param toldLength  of a body that is not there */
-function fieldsText(returned: readonly string[], toldLength: number | undefined, proof: string | undefined): string {
-  let fields = SERVER_LINE
-  let isDated = false
-  for (let i = 0; i + 1 < returned.length; i += 2) {
-    const name = returned[i]
-    // Its body is framed anew.
-    if (name === 'content-length') continue
-    if (name === 'date') isDated = true
-    fields += `${name}: ${returned[i + 1]}\r\n`
+/** Of the answer's fields and ours, what is the same for all answers like it. */
+class Returned {
+  readonly text: string
+  readonly isDated: boolean
+
+  constructor({ rawHeaders, isBodyless, contentLength }: AnswerHead) {
+    const returned = returnedFields(rawHeaders)
+    let text = SERVER_LINE
+    let isDated = false
+    for (let i = 0; i + 1 < returned.length; i += 2) {
+      const name = returned[i]
+      // Its body is framed anew.
+      if (name === 'content-length') continue
+      if (name === 'date') isDated = true
+      text += `${name}: ${returned[i + 1]}\r\n`
+    }
+    // Of a body that is not there.
+    if (isBodyless && contentLength !== undefined) text += `content-length: ${contentLength}\r\n`
+    this.text = text
+    this.isDated = isDated
   }
-  if (!isDated) fields += dateLine()
-  if (toldLength !== undefined) fields += `content-length: ${toldLength}\r\n`
+
+  static of(head: AnswerHead): Returned {
+    const { note } = head.likeness
+    if (note instanceof Returned) return note
+    const returned = new Returned(head)
+    head.likeness.note = returned
+    return returned
+  }
+}
+
+function fieldsText(head: AnswerHead, proof: string | undefined): string {
+  const { text, isDated } = Returned.of(head)
+  const fields = isDated ? text : text + dateLine()
   return proof === undefined ? fields : `${fields}authentication-info: ${proof}\r\n`
 }
 

@@ -1,4 +1,5 @@
 import { GbaError } from '../errors.ts'
+import { Likeness } from './likeness.ts'
 
 /** Status and fields of an answer. */
 export interface AnswerHead {
@@ -10,6 +11,8 @@ export interface AnswerHead {
   readonly contentLength: number | undefined
   /** No body follows, whatever the fields say: to HEAD, or of 204 and 304. */
   readonly isBodyless: boolean
+  /** What it has in common with others of its connection. */
+  readonly likeness: Likeness
 }
 
 /** And what only the connection has to know. */
@@ -95,7 +98,7 @@ export function parseAnswerHead(text: string, isForHead: boolean): ParsedHead {
   const isUntilClose = !isBodyless && !isChunked && contentLength === undefined
   const promisesNothing = status === 204 && (isChunked || (contentLength ?? 0) > 0)
   const isLast = closes || (minor === 0 && !keeps) || isUntilClose || promisesNothing
-  return { status, rawHeaders, contentLength, isBodyless, isChunked, isLast, keepAliveMs }
+  return { status, rawHeaders, contentLength, isBodyless, isChunked, isLast, keepAliveMs, likeness: new Likeness() }
 }
 
 /** Whether this is a field line as a head may have it, without its CRLF. @see RFC 9112 section 5 (2022) */

@@ -26,6 +26,8 @@ export class AnswerReader {
   /** Of a head that is not whole yet. */
   #held: Buffer | undefined
   #head: ParsedHead | undefined
+  /** The last one that was parsed. */
+  #last: LastHead = { isForHead: false, text: '', head: undefined }
   /** Where the body begins in the octets that hold the end of the head. */
   #bodyAt = 0
   /** Of a body of known length: octets still to come. */
@@ -134,7 +136,7 @@ export class AnswerReader {
         this.#hold(octets.subarray(from, length))
         return undefined
       }
-      const head = parseAnswerHead(octets.toString('latin1', from, end), this.#isForHead)
+      const head = this.#parse(octets.toString('latin1', from, end))
       from = end
       if (head.status >= 200) {
         this.#bodyAt = end
@@ -142,6 +144,15 @@ export class AnswerReader {
       }
       if (++this.#interim > MAX_INTERIM) throw invalidAnswer('too many informational answers')
     }
+  }
+
+  /** A server says the same again and again, within a second at least. */
+  #parse(text: string): ParsedHead {
+    const { isForHead, text: before, head } = this.#last
+    if (head !== undefined && before === text && isForHead === this.#isForHead) return head
+    const parsed = parseAnswerHead(text, this.#isForHead)
+    this.#last = { isForHead: this.#isForHead, text, head: parsed }
+    return parsed
   }
 
   /** What can never become a head is not waited for: who speaks something else speaks no CRLF, perhaps. */
@@ -188,6 +199,12 @@ export class AnswerReader {
     if (end !== length) this.#isClean = false
     return { head, body, isDone: true }
   }
+}
+
+interface LastHead {
+  readonly isForHead: boolean
+  readonly text: string
+  readonly head: ParsedHead | undefined
 }
 
 /** The largest body of known length that is held until it is whole. */

@@ -1,8 +1,8 @@
 /**
- * Stands for a request head without the value of its Authorization. Heads that have the same one are equal in every
- * other octet, so that whatever follows from those may be noted here and used again.
+ * Stands for all heads that are equal in every octet, or, for those of requests, in every octet but the value of
+ * Authorization: whatever follows from that may be noted here and used again.
  */
 export class Likeness {
-  /** What was noted, by whoever judges such requests. */
+  /** What was noted, by whoever looks at such heads. */
   note: object | undefined
 }

@@ -156,7 +156,7 @@ function rightOf(presented: Presented, bia: Bia, uaProtocolId: UaProtocolId, bod
  */
 function requireFresh({ btid }: Presented, bia: Bia, isTooOld: (proven: ProvenBootstrap) => boolean): void {
   const { bootstrappedAt, ussList } = bia
-  if (isTooOld({ bootstrappedAt, btid, impus: identitiesIn(ussList) })) {
+  if (isTooOld({ bootstrappedAt, btid, impus: () => identitiesIn(ussList) })) {
     throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
   }
 }

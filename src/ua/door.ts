@@ -7,7 +7,7 @@ export const DOORS = ['psk', 'certificate', 'digest', 'password'] as const
 export type DoorName = (typeof DOORS)[number]
 
 /** Doors to which a request or its connection brings something. Nothing of it is proven yet. */
-export type Evidence = ReadonlySet<DoorName>
+export type Evidence = Pick<ReadonlySet<DoorName>, 'has'>
 
 /**
  * The one door by which a request is judged: of those that the route opens, the first to which the UE brings anything.

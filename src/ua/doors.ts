@@ -118,16 +118,19 @@ export function doorsOf(listener: DoorsOfListener) {
 
 export type Doors = ReturnType<typeof doorsOf>
 
+/** Looked for door by door: the first one that counts ends it. */
 function evidenceIn({ psk, certificate, request }: Knock, open: readonly DoorName[]): Evidence {
-  const evidence = new Set<DoorName>()
-  if (psk) evidence.add('psk')
-  if (certificate) evidence.add('certificate')
-  if (request.authorization.length > 0) {
-    // What cannot be told apart goes to bootstrapped keys where they are taken, and is refused there.
-    const isPassword = open.includes('password') && isForPassword(request.authorization, request.nafFqdn)
-    evidence.add(isPassword || !open.includes('digest') ? 'password' : 'digest')
+  const { authorization, nafFqdn } = request
+  // What cannot be told apart goes to bootstrapped keys where they are taken, and is refused there.
+  const isPassword = () =>
+    !open.includes('digest') || (open.includes('password') && isForPassword(authorization, nafFqdn))
+  return {
+    has(door) {
+      if (door === 'psk') return psk !== undefined
+      if (door === 'certificate') return certificate !== undefined
+      return authorization.length > 0 && isPassword() === (door === 'password')
+    },
   }
-  return evidence
 }
 
 function present<Value>(value: Value | undefined): Value {

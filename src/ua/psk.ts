@@ -68,7 +68,7 @@ export function pskDoor({ keys, now }: { readonly keys: KeySource; readonly now:
         uaProtocolIds: [uaProtocolId],
         async verify(_body, isTooOld) {
           const { bootstrappedAt, impi, ussList } = bia
-          if (isTooOld({ bootstrappedAt, btid, impus: identitiesIn(ussList) })) {
+          if (isTooOld({ bootstrappedAt, btid, impus: () => identitiesIn(ussList) })) {
             throw new GbaError('UA_REBOOTSTRAP_DEMANDED', 'the bootstrap is older than the policy lets it be')
           }
           return proven({

@@ -21,8 +21,8 @@ export interface RebootstrapPolicy {
 export interface ProvenBootstrap {
   readonly bootstrappedAt: EpochMs
   readonly btid: Btid
-  /** Every public identity of the subscriber. */
-  readonly impus: readonly Impu[]
+  /** Every public identity of the subscriber; asked for where any is demanded. */
+  readonly impus: () => readonly Impu[]
 }
 
 /**
@@ -42,7 +42,7 @@ export function mustRebootstrap(
   return (
     demands.all.some(rules) ||
     (demands.btids.get(btid)?.some(rules) ?? false) ||
-    impus.some((impu) => demands.impus.get(impu)?.some(rules))
+    (demands.impus.size > 0 && impus().some((impu) => demands.impus.get(impu)?.some(rules)))
   )
 }
 

@@ -224,3 +224,24 @@ test('octets between answers are refused', () => {
   const reader = new AnswerReader(16_384)
   assert.throws(() => reader.read(Buffer.from('HTTP/1.1'), 8), refusedAs('UT_AS_ANSWER_INVALID'))
 })
+
+test('an answer like the one before it is known again, and another one, or one to HEAD, is not', () => {
+  const reader = new AnswerReader(16_384)
+  const headOf = (text: string, isForHead = false) => {
+    const octets = Buffer.from(text, 'latin1')
+    reader.begin(isForHead)
+    const { head, isDone } = reader.read(octets, octets.length)
+    assert.equal(isDone, true)
+    return head
+  }
+  const text = 'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 0\r\n\r\n'
+  const first = headOf(text)
+  assert.equal(headOf(text), first)
+  assert.deepEqual(headOf(text.replace('"a"', '"b"'))?.rawHeaders, ['ETag', '"b"', 'Content-Length', '0'])
+  const again = headOf(text)
+  assert.notEqual(again, first)
+  assert.deepEqual(again, first)
+  const toHead = headOf(text, true)
+  assert.equal(toHead?.isBodyless, true)
+  assert.equal(headOf(text)?.isBodyless, false)
+})

@@ -18,7 +18,7 @@ const otherBtid = btidOf(new Uint8Array(16).fill(2), 'bsf.example.org' as Fqdn)
 const SINCE = Date.parse('2026-11-21T10:00:00Z')
 const LATER = SINCE + 60_000
 
-const bootstrap = (bootstrappedAt: number) => ({ bootstrappedAt, btid, impus: [alice, aliceTel] })
+const bootstrap = (bootstrappedAt: number) => ({ bootstrappedAt, btid, impus: () => [alice, aliceTel] })
 const demanding = (demands: Partial<RebootstrapDemands>) => ({ demands: { ...NO_DEMANDS, ...demands } })
 
 describe('mustRebootstrap', () => {
