@@ -1,5 +1,5 @@
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
-import { concat, utf8 } from '../core/bytes.ts'
+import { concat } from '../core/bytes.ts'
 import type { Secret } from '../core/secret.ts'
 
 /** The keys that seal values at rest. */
@@ -37,7 +37,7 @@ export const SEAL_OVERHEAD = HEAD + IV + TAG
 export function seal({ keys, current }: SealKeys, place: SealPlace, value: Uint8Array): Uint8Array {
   const key = keys.get(current)
   if (key === undefined) throw new RangeError('no key has the current key id')
-  const { bound, context } = boundTo(current, place)
+  const { bound, context } = boundTo(VERSION, current, place)
   const iv = freshIv()
   const cipher = createCipheriv('aes-256-gcm', keyOf(key, context), iv)
   cipher.setAAD(bound)
@@ -52,7 +52,7 @@ export function unseal({ keys }: SealKeys, place: SealPlace, sealed: Uint8Array)
   const keyId = new DataView(sealed.buffer, sealed.byteOffset, sealed.length).getUint32(1)
   const key = keys.get(keyId)
   if (key === undefined) return undefined
-  const { bound, context } = boundTo(keyId, place)
+  const { bound, context } = boundTo(VERSION, keyId, place)
   const decipher = createDecipheriv('aes-256-gcm', keyOf(key, context), sealed.subarray(HEAD, HEAD + IV))
   decipher.setAAD(bound)
   decipher.setAuthTag(sealed.subarray(HEAD + IV, SEAL_OVERHEAD))
@@ -77,18 +77,17 @@ export function recordKey({ index }: SealKeys, database: string, name: string): 
  * What the tag covers beside the value: version ‖ key id (4), and the context, of which the key is made as well. The
  * context is unambiguous: every part comes with its length.
  */
-function boundTo(keyId: number, { database, key, header = NO_HEADER }: SealPlace) {
-  const bound = new Uint8Array(HEAD + 6 + database.length + key.length + header.length)
-  const view = new DataView(bound.buffer)
-  view.setUint8(0, VERSION)
-  view.setUint32(1, keyId)
-  let at = HEAD
+export function boundTo(version: number, keyId: number, { database, key, header = NO_HEADER }: SealPlace) {
+  const bound = Buffer.allocUnsafe(HEAD + 6 + database.length + key.length + header.length)
+  bound.writeUInt8(version, 0)
+  bound.writeUInt32BE(keyId, 1)
+  let at = bound.writeUInt16BE(database.length, HEAD)
   // Names of databases are ours, and ASCII.
-  for (const part of [utf8(database), key, header]) {
-    view.setUint16(at, part.length)
-    bound.set(part, at + 2)
-    at += 2 + part.length
-  }
+  at += bound.write(database, at, 'latin1')
+  at = bound.writeUInt16BE(key.length, at)
+  bound.set(key, at)
+  at = bound.writeUInt16BE(header.length, at + key.length)
+  bound.set(header, at)
   return { bound, context: bound.subarray(HEAD) }
 }
 
