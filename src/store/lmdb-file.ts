@@ -23,9 +23,10 @@ export interface LmdbFileOptions {
 
 /**
  * One LMDB file with several databases, shared by the threads and processes of a host.
- * Everything is synchronous: a write has committed when it returns. The engine must never meet a full disk: one failed
- * page write, in any of its modes, spoils its memory and aborts the process some calls later. So free space is judged
- * inside each transaction, and once a commit has failed the file is read-only until the process restarts.
+ * A write is synchronous, and has committed when it returns; `writeAsync` commits on another thread. A process opens a
+ * file once where it writes in both ways. The engine must never meet a full disk: one failed page write, in any of its
+ * modes, spoils its memory and aborts the process some calls later. So free space is judged inside each transaction, and
+ * once a commit has failed the file is read-only until the process restarts.
  */
 export class LmdbFile {
   readonly #root: RootDatabase<Uint8Array, Uint8Array>
@@ -34,6 +35,8 @@ export class LmdbFile {
   #failure: unknown
   #closed = false
   #jobsUntilReserving = 0
+  #lastAsync: Promise<unknown> = Promise.resolve()
+  #asyncWrites = 0
 
   constructor(options: LmdbFileOptions) {
     this.#options = options
@@ -41,20 +44,27 @@ export class LmdbFile {
     this.#space = new FreeSpace({ ask: freeBytes, minFreeBytes })
     if (!existsSync(path)) this.#checkSpace()
     const settings = { ...OCTETS, path, noSubdir: true, maxDbs: 16, permissionsMode: 0o600 }
-    // With overlappingSync, the engine's default, a synchronous write returns before it is on the disk.
-    this.#root = this.#translate(() => open({ ...settings, overlappingSync: false, noSync: !durable }))
+    // With overlappingSync, the engine's default, a synchronous write returns before it is on the disk. With
+    // eventTurnBatching, a default, too, a commit that fails off this thread rejects a promise that nobody has.
+    const safe = { overlappingSync: false, eventTurnBatching: false } as const
+    this.#root = this.#translate(() => open({ ...settings, ...safe, noSync: !durable }))
     this.#reserve()
   }
 
   /** Opens the database of that name, which is made when missing. */
   database(name: string): LmdbDatabase {
+    const there = this.databaseIfThere(name)
+    if (there !== undefined) return there
     return this.#translate(() => {
-      const existing = { ...OCTETS, name, create: false }
-      const there: LmdbDatabase | undefined = this.#root.openDB<Uint8Array, Uint8Array>(existing)
-      if (there !== undefined) return there
       this.#checkSpace()
       return this.#root.openDB<Uint8Array, Uint8Array>({ ...OCTETS, name })
     })
+  }
+
+  /** Opens the database of that name; undefined when there is none. */
+  databaseIfThere(name: string): LmdbDatabase | undefined {
+    const existing = { ...OCTETS, name, create: false }
+    return this.#translate(() => this.#root.openDB<Uint8Array, Uint8Array>(existing))
   }
 
   /** Runs `action` on what was last committed by anybody. */
@@ -73,7 +83,9 @@ export class LmdbFile {
    */
   write<T>(action: () => T, jobs = 1): T {
     this.#checkOpen()
-    if (this.#failure !== undefined) throw this.#unavailable('a write failed: restart', this.#failure)
+    this.#checkSound()
+    // The engine would commit half of what the other does.
+    if (this.#asyncWrites > 0) throw new RangeError('a synchronous write while an asynchronous one is under way')
     let committing = false
     try {
       return this.#translate(() =>
@@ -91,6 +103,24 @@ export class LmdbFile {
     }
   }
 
+  /**
+   * As `write`, but the engine waits for its lock and for the disk on a thread of its own. `action` runs on this one once
+   * the lock is held, in a turn of its own; others are held up until then. One follows the other.
+   * @param action  synchronous
+   * @returns what `action` did, once that is on the disk
+   */
+  async writeAsync<T>(action: () => T, jobs = 1): Promise<T> {
+    this.#checkOpen()
+    this.#asyncWrites++
+    const written = this.#lastAsync
+      .then(() => this.#writeOffThread(action, jobs))
+      .finally(() => {
+        this.#asyncWrites--
+      })
+    this.#lastAsync = written.catch(() => {})
+    return await written
+  }
+
   /** Whether a write would be tried now. */
   isWritable(): boolean {
     if (this.#closed || this.#failure !== undefined) return false
@@ -102,10 +132,41 @@ export class LmdbFile {
     }
   }
 
+  /** What was asked for is written, before. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    await this.#lastAsync
     await this.#root.close()
+  }
+
+  async #writeOffThread<T>(action: () => T, jobs: number): Promise<T> {
+    this.#checkSound()
+    this.#checkSpace(jobs)
+    let outcome: { readonly result: T } | { readonly error: unknown } | undefined
+    try {
+      // Within a child, since what has been written when a callback throws is committed otherwise.
+      await this.#root.childTransaction(() => {
+        try {
+          this.#checkSpace(jobs)
+          outcome = { result: action() }
+        } catch (error) {
+          outcome = { error }
+          throw error
+        }
+      })
+    } catch (error) {
+      if (outcome !== undefined && 'error' in outcome) throw this.#translated(outcome.error)
+      const cause = await causeOf(error)
+      this.#failure = cause
+      throw this.#unavailable(cause instanceof Error ? cause.message : 'a write failed', cause)
+    }
+    if (outcome === undefined || 'error' in outcome) throw new Error('a transaction that did not run has committed')
+    return outcome.result
+  }
+
+  #checkSound(): void {
+    if (this.#failure !== undefined) throw this.#unavailable('a write failed: restart', this.#failure)
   }
 
   #checkOpen(): void {
@@ -166,8 +227,12 @@ export class LmdbFile {
     try {
       return action()
     } catch (error) {
-      throw isEngineError(error) ? this.#unavailable(error.message, error) : error
+      throw this.#translated(error)
     }
+  }
+
+  #translated(error: unknown): unknown {
+    return isEngineError(error) ? this.#unavailable(error.message, error) : error
   }
 
   #unavailable(detail: string, cause?: unknown): GbaError {
@@ -185,6 +250,17 @@ const BLOCK = 512
 /** The engine numbers its errors; Node and we name ours. */
 const isEngineError = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && typeof error.code === 'number'
+
+/** What the engine tells of a commit that failed off the thread comes in a promise beside the error. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && 'commitError' in error)) return error
+  try {
+    await error.commitError
+    return error
+  } catch (cause) {
+    return cause
+  }
+}
 
 export function entryCount(database: LmdbDatabase): number {
   const stats: { readonly entryCount?: number } = database.getStats()
