@@ -162,7 +162,10 @@ function inLmdb(directory: string, wanted: Wanted): State {
     maxFetchedKeys === undefined ? undefined : lmdbKeyStore({ directory, keys, maxEntries: maxFetchedKeys })
   const accessLog =
     wanted.accessLog &&
-    lmdbAccessLog(environment, { ...wanted.accessLog, onFailure: report, onDropped: wanted.onDropped })
+    lmdbAccessLog({
+      ...{ directory, keys, formerFile: environment.file },
+      ...{ ...wanted.accessLog, onFailure: report, onDropped: wanted.onDropped },
+    })
   return {
     bootstraps: lmdbBootstrapStore(environment),
     challenges,

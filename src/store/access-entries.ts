@@ -49,19 +49,62 @@ function busiestOf(counts: ReadonlyMap<string, number>): string {
   return busiest
 }
 
+/**
+ * Entries in the form in which they wait: the text of their rows. It holds on to nothing else in memory; a field that was
+ * cut out of a request may hold on to all of it.
+ */
+export interface Rows {
+  /** JSON arrays with commas between them; empty for none. */
+  readonly text: string
+  readonly count: number
+  readonly oldestAt: EpochMs
+  readonly newestAt: EpochMs
+}
+
+export const NO_ROWS: Rows = { text: '', count: 0, oldestAt: Number.POSITIVE_INFINITY, newestAt: 0 }
+
+/** An identity as a string of its own: one that was cut out of a request holds on to what it was cut from. */
+export const ownCopy = <Identity extends string>(identity: Identity): Identity =>
+  Buffer.from(identity, 'utf8').toString('utf8') as Identity
+
 type Row = readonly [EpochMs, AccessEntry['actor'], string, string, number]
 
-/** The plaintext of a sealed part of a log. */
-export const encodeEntries = (entries: readonly AccessEntry[]): Uint8Array =>
-  utf8(
-    JSON.stringify(
-      entries.map((entry): Row => [entry.at, entry.actor, entry.method, entry.documentSelector, entry.outcome]),
-    ),
-  )
+const rowOf = ({ at, actor, method, documentSelector, outcome }: AccessEntry): Row => [
+  at,
+  actor,
+  method,
+  documentSelector,
+  outcome,
+]
 
-/** Reads what `encodeEntries` wrote, from a value that was sealed. */
-export function decodeEntries(plaintext: Uint8Array): AccessEntry[] {
-  const rows: readonly Row[] = JSON.parse(fromUtf8(plaintext))
+export function withEntry(rows: Rows, entry: AccessEntry): Rows {
+  const text = JSON.stringify(rowOf(entry))
+  return joined(rows, { text, count: 1, oldestAt: entry.at, newestAt: entry.at })
+}
+
+export function joined(before: Rows, since: Rows): Rows {
+  if (before.count === 0 || since.count === 0) return before.count === 0 ? since : before
+  return {
+    text: `${before.text},${since.text}`,
+    count: before.count + since.count,
+    oldestAt: Math.min(before.oldestAt, since.oldestAt),
+    newestAt: Math.max(before.newestAt, since.newestAt),
+  }
+}
+
+export const entriesIn = ({ text }: Rows): AccessEntry[] => entriesOf(`[${text}]`)
+
+/** The plaintext of a sealed part of a log; `decodeEntries` reads it. */
+export const encodeRows = ({ text }: Rows): string => `[${text}]`
+
+/** As `encodeRows`. */
+export const encodeEntries = (entries: readonly AccessEntry[]): Uint8Array => utf8(JSON.stringify(entries.map(rowOf)))
+
+/** Reads the plaintext of a part, from a value that was sealed. */
+export const decodeEntries = (plaintext: Uint8Array): AccessEntry[] => entriesOf(fromUtf8(plaintext))
+
+function entriesOf(text: string): AccessEntry[] {
+  const rows: readonly Row[] = JSON.parse(text)
   return rows.map(([at, actor, method, documentSelector, outcome]) => ({
     at,
     actor,

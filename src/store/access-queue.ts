@@ -1,38 +1,52 @@
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import type { Impu } from '../core/identity.ts'
 import { GbaError } from '../errors.ts'
+import { entriesIn, NO_ROWS, ownCopy, type Rows, withEntry } from './access-entries.ts'
 import type { AccessEntry } from './store.ts'
 
 /** What waits for one owner. */
 export interface Waiting {
   /** From before the owner's own first: it counts only where a log has begun already. */
-  readonly before: readonly AccessEntry[]
+  readonly before: Rows
   /** The owner's own first, and what followed. */
-  readonly since: readonly AccessEntry[]
+  readonly since: Rows
+}
+
+/** How a store tells the queue what it does. */
+export interface Leaving {
+  /** This owner's entries are where a crash spares them. */
+  readonly written: (owner: Impu) => void
+  /** Between one write and the next, of so many that the whole takes: requests come between. */
+  readonly pause: (writes: number) => Promise<unknown>
 }
 
 export interface AccessQueueOptions {
   readonly delayMs: number
   readonly maxWaiting: number
-  /** Writes as many owners as suit it, in their order. @returns which ones; it throws when it wrote none */
-  readonly write: (waiting: ReadonlyMap<Impu, Waiting>) => readonly Impu[]
+  /** Writes what leaves, one write at a time. Rejects with what kept an owner from being written: that one goes on waiting. */
+  readonly write: (leaving: ReadonlyMap<Impu, Waiting>, told: Leaving) => Promise<void>
   readonly report: (error: unknown) => void
   /** Told of each entry that is dropped. */
   readonly onDropped?: (() => void) | undefined
 }
 
 /**
- * Entries on their way to the disk. They wait together, so that a busy owner costs one write per delay; what does not
+ * Entries on their way to the store. They wait together, so that a busy owner costs one write per delay; what does not
  * fit is dropped, refused tries at half the room already: their flood leaves the other half to requests that were let
- * through.
+ * through. What is being written is no longer among those that wait, and stays readable until it is written.
  */
 export class AccessQueue {
   readonly #options: AccessQueueOptions
-  readonly #waiting = new Map<Impu, { readonly before: AccessEntry[]; readonly since: AccessEntry[] }>()
+  #waiting = new Map<Impu, Waiting>()
+  /** In the store's hands, or what it could not write. */
+  #leaving = new Map<Impu, Waiting>()
   #size = 0
   #dropped = 0
   #isFailing = false
   #timer: NodeJS.Timeout | undefined
+  #flushing: Promise<void> = Promise.resolve()
+  /** Those for whom the queue is being written who will not wait for pauses. */
+  #hurried = 0
 
   constructor(options: AccessQueueOptions) {
     this.#options = options
@@ -45,66 +59,96 @@ export class AccessQueue {
       this.#options.onDropped?.()
       return
     }
-    const waiting = this.#waiting.get(owner) ?? { before: [], since: [] }
-    const hasBegun = waiting.since.length > 0 || entry.actor === 'self'
-    ;(hasBegun ? waiting.since : waiting.before).push(entry)
-    this.#waiting.set(owner, waiting)
+    const waiting = this.#waiting.get(owner)
+    const { before, since } = waiting ?? NOTHING
+    const hasBegun = since.count > 0 || entry.actor === 'self'
+    const more = withEntry(hasBegun ? since : before, entry)
+    const name = waiting === undefined ? ownCopy(owner) : owner
+    this.#waiting.set(name, hasBegun ? { before, since: more } : { before: more, since })
     this.#size++
     this.#schedule()
   }
 
-  waitingFor(owner: Impu): Waiting {
-    return this.#waiting.get(owner) ?? { before: [], since: [] }
+  /** @param hasBegun whether there is a log of that owner already. @returns what has not been written of it */
+  entriesOf(owner: Impu, hasBegun: boolean): AccessEntry[] {
+    const entries: AccessEntry[] = []
+    for (const one of [this.#leaving, this.#waiting]) {
+      const { before, since } = one.get(owner) ?? NOTHING
+      const counting = hasBegun || entries.length > 0 ? [before, since] : [since]
+      for (const rows of counting) for (const entry of entriesIn(rows)) entries.push(entry)
+    }
+    return entries
   }
 
-  /** @throws what the store says when it takes nothing; the entries go on waiting */
-  async flush(pauseMs = 0): Promise<void> {
-    // Who comes back while this runs waits for the next time: a busy owner would keep it going for ever.
-    for (let left = this.#waiting.size; left > 0 && this.#waiting.size > 0; ) {
-      const written = this.#options.write(this.#waiting)
-      for (const owner of written) this.#forget(owner)
-      left -= Math.max(1, written.length)
-      // Requests come between: each write blocks the process for as long as its disk takes.
-      if (left > 0) await (pauseMs > 0 && left < MANY_OWNERS ? delay(pauseMs) : nextTurn())
+  /** @throws what the store says when it does not take all; the entries go on waiting */
+  async flush(): Promise<void> {
+    this.#hurried++
+    try {
+      await this.#flushInTurn()
+    } finally {
+      this.#hurried--
     }
-    const dropped = this.#dropped
-    this.#dropped = 0
-    if (dropped > 0) this.#options.report(new GbaError('STORE_UNAVAILABLE', `access log lost ${dropped} entries`))
   }
 
   async close(): Promise<void> {
     clearTimeout(this.#timer)
     await this.flush()
+    clearTimeout(this.#timer)
   }
 
-  #forget(owner: Impu): void {
-    const { before, since } = this.waitingFor(owner)
-    this.#size -= before.length + since.length
-    this.#waiting.delete(owner)
+  #flushInTurn(): Promise<void> {
+    const flushed = this.#flushing.then(() => this.#writeAll())
+    this.#flushing = flushed.catch(() => {})
+    return flushed
+  }
+
+  async #writeAll(): Promise<void> {
+    // What could not be written the last time goes first.
+    await this.#writeLeaving()
+    // Who comes back while this runs waits for the next time: a busy owner would keep it going for ever.
+    ;[this.#leaving, this.#waiting] = [this.#waiting, this.#leaving]
+    this.#size = 0
+    await this.#writeLeaving()
+    const dropped = this.#dropped
+    this.#dropped = 0
+    if (dropped > 0) this.#options.report(new GbaError('STORE_UNAVAILABLE', `access log lost ${dropped} entries`))
+  }
+
+  async #writeLeaving(): Promise<void> {
+    const leaving = this.#leaving
+    if (leaving.size === 0) return
+    const written = (owner: Impu) => {
+      leaving.delete(owner)
+    }
+    await this.#options.write(leaving, { written, pause: (writes) => this.#pause(writes) })
+    if (leaving.size > 0) throw new Error('a store has left entries unwritten and does not say why')
+  }
+
+  #pause(writes: number): Promise<unknown> {
+    const pauseMs = Math.min(MAX_PAUSE_MS, Math.floor(this.#options.delayMs / SHARE_OF_PAUSES / writes))
+    return this.#hurried > 0 || pauseMs < 1 ? nextTurn() : delay(pauseMs)
   }
 
   #schedule(): void {
     this.#timer ??= setTimeout(() => {
-      this.flush(PAUSE_MS)
-        .then(
-          () => {
-            this.#isFailing = false
-          },
-          (error: unknown) => {
-            if (!this.#isFailing) this.#options.report(error)
-            this.#isFailing = true
-          },
-        )
-        .finally(() => {
-          this.#timer = undefined
-          if (this.#size > 0) this.#schedule()
-        })
+      this.#timer = undefined
+      this.#flushInTurn().then(
+        () => {
+          this.#isFailing = false
+        },
+        (error: unknown) => {
+          if (!this.#isFailing) this.#options.report(error)
+          this.#isFailing = true
+          this.#schedule()
+        },
+      )
     }, this.#options.delayMs).unref()
   }
 }
 
-/** Between the writes of what came in within one delay, where nobody waits for them. */
-const PAUSE_MS = 20
+const NOTHING: Waiting = { before: NO_ROWS, since: NO_ROWS }
 
-/** As many would not be written within the delay, with pauses. */
-const MANY_OWNERS = 1000
+/** Between the writes of what came in within one delay, where nobody waits for them: requests have most of the time. */
+const MAX_PAUSE_MS = 20
+/** All pauses together take this part of the delay at most. */
+const SHARE_OF_PAUSES = 4

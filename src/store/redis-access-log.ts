@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto'
 import type { EpochMs } from '../core/bytes.ts'
 import type { Impu } from '../core/identity.ts'
-import { bounded, decodeEntries, encodeEntries, inOrder, unexpired, withDefaults } from './access-entries.ts'
-import { AccessQueue, type Waiting } from './access-queue.ts'
+import { bounded, decodeEntries, encodeEntries, entriesIn, inOrder, unexpired, withDefaults } from './access-entries.ts'
+import { AccessQueue, type Leaving, type Waiting } from './access-queue.ts'
 import { corrupted } from './faults.ts'
 import { redisScript } from './redis-connection.ts'
 import type { RedisEnvironment } from './redis-environment.ts'
@@ -25,7 +25,6 @@ const PARTS_IN_CLUSTER = 64
 const HOUR_MS = 3_600_000
 const OWNERS_AT_ONCE = 64
 const MAX_TRIES = 20
-const RETRY_MS = 500
 
 /**
  * Access logs that hosts share: one sealed value per owner, read and written back whole when some of its entries have
@@ -38,15 +37,11 @@ export function redisAccessLog(
   const { entriesPerOwner, maxOwners, retentionS } = withDefaults(options)
   const report = options.onFailure ?? (() => {})
   const parts = redis.isCluster ? PARTS_IN_CLUSTER : 1
-  const leaving = new Map<Impu, Waiting>()
-  let writing: Promise<void> = Promise.resolve()
-  let busy = false
-  let failing = false
   let moves = 0
   const queue = new AccessQueue({
     delayMs: options.writeBehindMs ?? 1000,
     maxWaiting: options.maxWaiting ?? 20_000,
-    write: takeOver,
+    write: writeAll,
     report,
     onDropped: options.onDropped,
   })
@@ -72,7 +67,8 @@ export function redisAccessLog(
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const { seen, entries } = await stored(owner)
       if (entries === undefined) report(corrupted('access log')) // it begins anew
-      const all = inOrder([...(entries ?? []), ...(seen === '' ? [] : before), ...since])
+      const fresh = [...(seen === '' ? [] : entriesIn(before)), ...entriesIn(since)]
+      const all = inOrder([...(entries ?? []), ...fresh])
       const last = all.at(-1)
       if (last === undefined) return
       const kept = bounded(unexpired(all, last.at, retentionS), entriesPerOwner)
@@ -83,54 +79,21 @@ export function redisAccessLog(
     }
     throw corrupted('access log')
   }
-  /** What leaves the queue stays readable until it is written. */
-  function takeOver(queued: ReadonlyMap<Impu, Waiting>): readonly Impu[] {
-    if (leaving.size > 0) return []
-    for (const [owner, waiting] of queued) leaving.set(owner, waiting)
-    moves++
-    const taken = [...leaving.keys()]
-    startWriting()
-    return taken
-  }
-  function startWriting(): void {
-    if (busy || leaving.size === 0) return
-    busy = true
-    writing = writeLeaving().finally(() => {
-      busy = false
-      if (leaving.size > 0) setTimeout(startWriting, RETRY_MS).unref()
-    })
-    writing.then(
-      () => {
-        failing = false
-      },
-      (error: unknown) => {
-        if (!failing) report(error)
-        failing = true
-      },
-    )
-  }
-  /** What could not be written goes on waiting; where that is not known, its entries may stand there twice. */
-  async function writeLeaving(): Promise<void> {
+  /** Where it is not known whether an entry was written, it may stand there twice. */
+  async function writeAll(leaving: ReadonlyMap<Impu, Waiting>, { written }: Leaving): Promise<void> {
     const owners = [...leaving]
-    const failures: unknown[] = []
     for (let at = 0; at < owners.length; at += OWNERS_AT_ONCE) {
       const some = owners.slice(at, at + OWNERS_AT_ONCE)
       const outcomes = await Promise.allSettled(some.map(([owner, waiting]) => write(owner, waiting)))
+      const failures: unknown[] = []
       for (const [n, outcome] of outcomes.entries()) {
         const owner = some[n]?.[0]
         if (outcome.status === 'rejected') failures.push(outcome.reason)
-        else if (owner !== undefined) leaving.delete(owner)
+        else if (owner !== undefined) written(owner)
       }
       moves++
       if (failures.length > 0) throw failures[0]
     }
-  }
-  async function flush(): Promise<void> {
-    await writing.catch(() => {}) // reported
-    startWriting()
-    await writing
-    await queue.flush()
-    await writing
   }
   /** All that is known of one log. Entries move from here to Redis meanwhile, and are neither missed nor seen twice. */
   async function everything(owner: Impu): Promise<AccessEntry[]> {
@@ -139,24 +102,19 @@ export function redisAccessLog(
       const { entries } = await stored(owner)
       if (entries === undefined) throw corrupted('access log')
       if (from !== moves && tries < MAX_TRIES) continue
-      const all = [...entries]
-      for (const more of [leaving.get(owner), queue.waitingFor(owner)]) {
-        if (all.length > 0) all.push(...(more?.before ?? []))
-        all.push(...(more?.since ?? []))
-      }
-      return all
+      return [...entries, ...queue.entriesOf(owner, entries.length > 0)]
     }
   }
 
   return {
     async append(owner, entry) {
-      queue.add(owner, { ...entry })
+      queue.add(owner, entry)
     },
     async read(owner, now) {
       const shown = bounded(unexpired(inOrder(await everything(owner)), now, retentionS), entriesPerOwner)
       return shown.map((entry) => ({ ...entry })).reverse()
     },
-    flush,
+    flush: () => queue.flush(),
     async sweep(now: EpochMs) {
       let total = 0
       for (let part = 0; part < parts; part++) {
@@ -169,10 +127,7 @@ export function redisAccessLog(
       }
       return total
     },
-    async close() {
-      await queue.close()
-      await flush()
-    },
+    close: () => queue.close(),
   }
 }
 

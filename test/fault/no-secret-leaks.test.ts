@@ -19,7 +19,8 @@ describe('no key of a subscriber is to be found', () => {
     try {
       const told = await everythingHappens(place)
       const running = await assertNoLeaks(place, told, {})
-      for (const file of ['logs/ap.audit', 'logs/bsf.audit', 'state/bsf/store.mdb', 'state/ap/store.mdb']) {
+      const stores = ['state/bsf/store.mdb', 'state/ap/store.mdb', 'state/ap/access.mdb']
+      for (const file of ['logs/ap.audit', 'logs/bsf.audit', ...stores]) {
         assert.ok(running.includes(file), `${file} among ${running}`)
         assert.ok((await stat(join(place.site.directory, file))).size > 0, file)
       }

@@ -3,9 +3,10 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { setTimeout as wait } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises'
 import { openLmdb } from '../../src/store/lmdb.ts'
-import { type LmdbAccessLogOptions, lmdbAccessLog } from '../../src/store/lmdb-access-log.ts'
+import { ACCESS_FILE, type LmdbAccessLogOptions, lmdbAccessLog } from '../../src/store/lmdb-access-log.ts'
+import { LmdbFile } from '../../src/store/lmdb-file.ts'
 import { memoryAccessLog } from '../../src/store/memory.ts'
 import type { AccessLog, AccessLogBounds } from '../../src/store/store.ts'
 import { accessLogContract, anEntry, anOwner } from '../contract/access-log.ts'
@@ -23,62 +24,82 @@ accessLogContract(
 const inLmdb: Adapter<AccessLog, AccessLogBounds> = { name: 'LMDB', open: (bounds) => openIn(aDirectory(), bounds) }
 accessLogContract(inLmdb, { survivesRestart: true, sealsAtRest: true, runs: 60 })
 
-async function openIn(directory: string, bounds: AccessLogBounds): Promise<Opened<AccessLog>> {
+/** The log of a store that is there, as another process opens it. */
+function openedIn(directory: string, options: Partial<LmdbAccessLogOptions> = {}) {
   const environment = openLmdb({ directory })
-  const log = lmdbAccessLog(environment, { ...bounds, writeBehindMs: NEVER_MS })
+  const log = lmdbAccessLog({ directory, keys: environment.keys, writeBehindMs: NEVER_MS, ...options })
+  const close = async () => {
+    await log.close()
+    await environment.close()
+  }
+  return { log, close }
+}
+
+/** The parts of the logs in a directory. */
+function partsIn(directory: string) {
+  const path = join(directory, ACCESS_FILE)
+  const file = new LmdbFile({ path, durable: true, minFreeBytes: 0, freeBytes: () => 1 })
+  const database = file.database('access')
+  const rest = atRest(directory, file, database)
+  return { rest, parts: () => file.read(() => [...database.getRange({ start: new Uint8Array(1) })]) }
+}
+
+async function openIn(directory: string, bounds: AccessLogBounds): Promise<Opened<AccessLog>> {
+  const { log, close } = openedIn(directory, bounds)
   return {
     store: log,
-    close: () => environment.close(),
+    close,
     reopen: async () => {
-      await environment.close()
+      await close()
       return openIn(directory, bounds)
     },
-    rest: atRest(directory, environment.file, environment.file.database('access')),
+    rest: partsIn(directory).rest,
   }
 }
 
-/** A log with its environment, on a disk whose free space the test turns. */
-function aLog(options: LmdbAccessLogOptions = {}) {
+/** A log on a disk whose free space the test turns. */
+function aLog(options: Partial<LmdbAccessLogOptions> = {}) {
   const directory = aDirectory()
   const disk = { free: 1_000 }
-  const environment = openLmdb({ directory, minFreeBytes: 1_000, freeBytes: () => disk.free })
   const failures: unknown[] = []
   const onFailure = (error: unknown) => failures.push(error)
-  const log = lmdbAccessLog(environment, { writeBehindMs: NEVER_MS, onFailure, ...options })
-  const parts = environment.file.database('access')
-  const sizes = () => environment.file.read(() => [...parts.getRange({ start: new Uint8Array(1) })])
-  return { directory, disk, environment, failures, log, parts: sizes, rest: atRest(directory, environment.file, parts) }
+  const space = { minFreeBytes: 1_000, freeBytes: () => disk.free }
+  return {
+    directory,
+    disk,
+    failures,
+    ...openedIn(directory, { ...space, onFailure, ...options }),
+    ...partsIn(directory),
+  }
 }
 
 describe('lmdbAccessLog', () => {
   test('what is appended is at rest after the delay without anybody’s doing', async () => {
-    const { directory, environment, log } = aLog({ writeBehindMs: 20 })
+    const { directory, close, log } = aLog({ writeBehindMs: 20 })
+    const other = openedIn(directory)
     await log.append(anOwner(1), anEntry(1))
-    const other = openLmdb({ directory })
     for (let left = 100; left > 0; left--) {
       await wait(10)
-      if ((await lmdbAccessLog(other).read(anOwner(1), 1)).length === 1) break
+      if ((await other.log.read(anOwner(1), 1)).length === 1) break
     }
-    assert.deepEqual(await lmdbAccessLog(other).read(anOwner(1), 1), [anEntry(1)])
+    assert.deepEqual(await other.log.read(anOwner(1), 1), [anEntry(1)])
     await other.close()
-    await log.close()
-    await environment.close()
+    await close()
   })
 
   test('closing flushes', async () => {
-    const { directory, environment, log } = aLog()
+    const { directory, close, log } = aLog()
     await log.append(anOwner(1), anEntry(1))
-    await log.close()
-    await environment.close()
-    const again = openLmdb({ directory })
-    assert.deepEqual(await lmdbAccessLog(again).read(anOwner(1), 1), [anEntry(1)])
+    await close()
+    const again = openedIn(directory)
+    assert.deepEqual(await again.log.read(anOwner(1), 1), [anEntry(1)])
     await again.close()
   })
 
   test('two processes write into one log, and each reads all of it', async () => {
-    const { directory, environment, log } = aLog({ entriesPerOwner: 10 })
-    const elsewhere = openLmdb({ directory })
-    const other = lmdbAccessLog(elsewhere, { entriesPerOwner: 10, writeBehindMs: NEVER_MS })
+    const { directory, close, log } = aLog({ entriesPerOwner: 10 })
+    const elsewhere = openedIn(directory, { entriesPerOwner: 10 })
+    const other = elsewhere.log
     for (let at = 1; at < 60; at += 2) {
       await log.append(anOwner(1), anEntry(at))
       await other.append(anOwner(1), anEntry(at + 1, 'refused'))
@@ -93,7 +114,7 @@ describe('lmdbAccessLog', () => {
       )
     }
     await elsewhere.close()
-    await environment.close()
+    await close()
   })
 
   test('a killed process loses nothing that had waited longer than the delay and one write', async () => {
@@ -105,8 +126,7 @@ describe('lmdbAccessLog', () => {
     const gone = once(child, 'exit')
     child.kill('SIGKILL')
     await gone
-    const environment = openLmdb({ directory })
-    const log = lmdbAccessLog(environment, { entriesPerOwner: 100_000 })
+    const { log, close } = openedIn(directory, { entriesPerOwner: 100_000 })
     const kept = new Set((await log.read(anOwner(1), 1_000)).map(({ at }) => at))
     const last = appended.at(-1)?.at ?? 0
     // The delay is 50 ms; the rest is grace for a busy machine.
@@ -116,11 +136,11 @@ describe('lmdbAccessLog', () => {
       due.filter(({ n }) => !kept.has(n)),
       [],
     )
-    await environment.close()
+    await close()
   })
 
   test('what is at rest of one log stays bounded, in parts and in entries', async () => {
-    const { environment, log, parts } = aLog({ entriesPerOwner: 20 })
+    const { close, log, parts } = aLog({ entriesPerOwner: 20 })
     for (let at = 1; at <= 70; at++) {
       await log.append(anOwner(1), anEntry(at))
       await log.flush()
@@ -132,11 +152,11 @@ describe('lmdbAccessLog', () => {
       if (at % 30 === 0) await log.flush()
     }
     assert.ok(parts().reduce((sum, { value }) => sum + value.length, 0) < 5 * few)
-    await environment.close()
+    await close()
   })
 
   test('a log that goes on leaves nothing expired at rest', async () => {
-    const { environment, log, parts } = aLog({ retentionS: 1 })
+    const { close, log, parts } = aLog({ retentionS: 1 })
     for (let at = 1; at <= 20; at++) {
       await log.append(anOwner(1), anEntry(at * 100))
       await log.flush()
@@ -146,22 +166,22 @@ describe('lmdbAccessLog', () => {
     await log.append(anOwner(1), anEntry(9_000))
     await log.flush()
     assert.equal(parts().length, 1)
-    await environment.close()
+    await close()
   })
 
   test('a sweep leaves nothing of a dropped log at rest', async () => {
-    const { environment, log, parts } = aLog({ retentionS: 1 })
+    const { close, log, parts } = aLog({ retentionS: 1 })
     for (const at of [1, 2, 3]) {
       await log.append(anOwner(1), anEntry(at))
       await log.flush()
     }
     assert.equal(await log.sweep(10_000_000), 1)
     assert.equal(parts().length, 0)
-    await environment.close()
+    await close()
   })
 
   test('a damaged part is reported and left behind once the log is rewritten, and the rest goes on', async () => {
-    const { environment, failures, log, rest } = aLog({ entriesPerOwner: 10 })
+    const { close, failures, log, rest } = aLog({ entriesPerOwner: 10 })
     await log.append(anOwner(1), anEntry(1))
     await log.flush()
     await rest.tamper(flipLastBit)
@@ -172,11 +192,11 @@ describe('lmdbAccessLog', () => {
     await log.flush()
     assert.ok(failures.length === 1 && failures.every(isUnavailable))
     assert.equal((await log.read(anOwner(1), 41)).length, 10)
-    await environment.close()
+    await close()
   })
 
   test('on a full disk requests go on, the log is read from memory, and is written once there is room', async () => {
-    const { disk, environment, failures, log, parts } = aLog({ writeBehindMs: 5 })
+    const { disk, close, failures, log, parts } = aLog({ writeBehindMs: 5 })
     disk.free = 0
     for (const at of [1, 2]) await log.append(anOwner(1), anEntry(at))
     await wait(100)
@@ -189,8 +209,7 @@ describe('lmdbAccessLog', () => {
     disk.free = 1_000
     await log.flush()
     assert.equal(parts().length, 1)
-    await log.close()
-    await environment.close()
+    await close()
   })
 
   test('while nothing can be written, a flood of tries leaves room for others, and the loss is reported', async () => {
@@ -198,7 +217,7 @@ describe('lmdbAccessLog', () => {
     const onDropped = () => {
       dropped++
     }
-    const { disk, environment, failures, log } = aLog({ maxWaiting: 100, onDropped })
+    const { disk, close, failures, log } = aLog({ maxWaiting: 100, onDropped })
     disk.free = 0
     for (let n = 0; n < 120; n++) await log.append(anOwner(n), anEntry(1, 'refused'))
     await log.append(anOwner('self'), anEntry(2))
@@ -210,6 +229,54 @@ describe('lmdbAccessLog', () => {
     await log.flush()
     assert.ok(failures.length === 1 && failures.every(isUnavailable))
     assert.deepEqual(await log.read(anOwner('self'), 2), [anEntry(2)])
-    await environment.close()
+    await close()
+  })
+
+  test('whoever reads while entries are being written sees each of them once', async () => {
+    const { close, log } = aLog()
+    for (let round = 0; round < 5; round++) {
+      for (let n = 0; n < 400; n++) await log.append(anOwner(n), anEntry(round + 1))
+      let isFlushed = false
+      const flushed = log.flush().then(() => {
+        isFlushed = true
+      })
+      while (!isFlushed) {
+        for (const n of [0, 200, 399]) assert.equal((await log.read(anOwner(n), 9)).length, round + 1)
+        await nextTurn()
+      }
+      await flushed
+    }
+    await close()
+  })
+
+  test('a flush is for what was appended before it, also while another one is under way', async () => {
+    const { close, directory, log } = aLog()
+    const other = openedIn(directory)
+    const flushes: Promise<void>[] = []
+    for (let n = 1; n <= 5; n++) {
+      await log.append(anOwner(1), anEntry(n))
+      flushes.push(log.flush())
+    }
+    for (const [n, flush] of flushes.entries()) {
+      await flush
+      assert.ok((await other.log.read(anOwner(1), 9)).length > n)
+    }
+    await other.close()
+    await close()
+  })
+
+  test('requests come between however much there is to write', async () => {
+    const { close, log, parts } = aLog({ maxWaiting: 10_000 })
+    for (let n = 0; n < 3_000; n++) await log.append(anOwner(n), anEntry(1))
+    let turns = 0
+    let isFlushed = false
+    const flushed = log.flush().finally(() => {
+      isFlushed = true
+    })
+    for (; !isFlushed; turns++) await nextTurn()
+    await flushed
+    assert.ok(turns >= 10, `${turns} turns`)
+    assert.equal(parts().length, 3_000)
+    await close()
   })
 })

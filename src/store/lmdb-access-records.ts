@@ -1,0 +1,273 @@
+import { concat, type EpochMs } from '../core/bytes.ts'
+import {
+  bounded,
+  decodeEntries,
+  encodeEntries,
+  encodeRows,
+  entriesIn,
+  inOrder,
+  joined,
+  type Rows,
+  unexpired,
+} from './access-entries.ts'
+import type { Waiting } from './access-queue.ts'
+import { corrupted } from './faults.ts'
+import { entryCount, type LmdbDatabase, type LmdbFile } from './lmdb-file.ts'
+import { RunSeal } from './run-seal.ts'
+import type { SealKeys } from './seal.ts'
+import { sortable } from './sortable.ts'
+import type { AccessEntry, AccessLogBounds } from './store.ts'
+
+/** The databases of access logs, by their names. */
+export const ACCESS_DATABASES = ['access', 'access-owners', 'access-order'] as const
+const [PARTS, OWNERS, ORDER] = ACCESS_DATABASES
+
+/** Parts of one log, at most, before they are made one. */
+const MAX_PARTS = 32
+/** Of all parts of a log, and of opening and sealing them as well. */
+const EFFORT_OF_REMOVING = 8
+const EFFORT_OF_REWRITING = 64
+/** So many times what a log may hold are in its parts before they are made one: that costs far more than a part. */
+const TOO_MANY = 4
+const HOUR_MS = 3_600_000
+
+/** A log's record in the clear: which hour it was touched in, and what its parts hold. */
+interface Head {
+  readonly hour: EpochMs
+  readonly oldestAt: EpochMs
+  readonly parts: number
+  readonly entries: number
+}
+
+/** What is to be written of one log, made outside a transaction as far as that is possible. */
+export interface Plan {
+  readonly key: Uint8Array
+  readonly waiting: Waiting
+  /** The log's record when the plan was made: the plan holds while it is the same. */
+  readonly seen: Uint8Array | undefined
+  readonly changes: Changes | undefined
+}
+
+export interface AccessWriter {
+  readonly perform: (plan: Plan) => void
+  /** What was left behind, since it does not open. */
+  readonly damages: readonly unknown[]
+  /** What it took, in logs that got one more part. */
+  readonly effort: number
+}
+
+interface Changes {
+  readonly before: Head | undefined
+  readonly head: Head
+  readonly partKey: Uint8Array
+  readonly sealed: Uint8Array
+  /** Keys of parts that this one takes the place of. */
+  readonly removed: readonly Uint8Array[]
+  /** Parts that were left behind, since they do not open. */
+  readonly damages: readonly unknown[]
+}
+
+/**
+ * The records of access logs in an LMDB file. Of each log there are sealed parts, one record in the clear, and one place
+ * in the order of hours. What has come in is one more part, for which nothing is opened: to rewrite a log of 200
+ * entries each time would be 17 kB for every touch. Parts are made one when there are many, when they hold several times
+ * what the log may, or when the oldest entry has expired.
+ */
+export class LmdbAccessRecords {
+  readonly #bounds: Required<AccessLogBounds>
+  readonly #seal: RunSeal
+  readonly #parts: LmdbDatabase // key of the owner (32) ‖ number (4) -> sealed entries
+  readonly #owners: LmdbDatabase // key of the owner -> Head
+  readonly #order: LmdbDatabase // hour (8) ‖ key of the owner -> nothing
+
+  constructor(file: LmdbFile, keys: SealKeys, bounds: Required<AccessLogBounds>) {
+    this.#bounds = bounds
+    this.#seal = new RunSeal(keys)
+    this.#parts = file.database(PARTS)
+    this.#owners = file.database(OWNERS)
+    this.#order = file.database(ORDER)
+  }
+
+  /** To be called within a read; seals what is to be written. */
+  plan(key: Uint8Array, waiting: Waiting): Plan {
+    const seen = this.#owners.get(key)
+    return { key, waiting, seen, changes: this.#changesOf(key, seen, waiting) }
+  }
+
+  /** As `plan`, but undefined where there is no log. */
+  planToGoOn(key: Uint8Array, waiting: Waiting): Plan | undefined {
+    const seen = this.#owners.get(key)
+    return seen && { key, waiting, seen, changes: this.#changesOf(key, seen, waiting) }
+  }
+
+  /**
+   * Carries out plans, within one write. One that has been overtaken by another process is made anew: what that one
+   * wrote is kept. A log that is written has another number of parts or other bounds, so its record is not what it was.
+   */
+  writer(): AccessWriter {
+    const damages: unknown[] = []
+    let effort = 0
+    let count: number | undefined // of logs; to ask for it costs more than to write one
+    const perform = ({ key, waiting, seen, changes: planned }: Plan) => {
+      const current = this.#owners.get(key)
+      const isOvertaken = !isSame(seen, current)
+      const changes = isOvertaken ? this.#changesOf(key, current, waiting) : planned
+      effort += isOvertaken ? EFFORT_OF_REWRITING : 1
+      if (changes === undefined) return
+      if (current === undefined) {
+        count ??= entryCount(this.#owners)
+        const dropped = this.#makeRoom(count)
+        count += 1 - dropped
+        effort += dropped * EFFORT_OF_REMOVING
+      }
+      this.#put(key, changes)
+      if (changes.removed.length > 0) effort += EFFORT_OF_REMOVING
+      for (const damage of changes.damages) damages.push(damage)
+    }
+    return {
+      perform,
+      damages,
+      get effort() {
+        return effort
+      },
+    }
+  }
+
+  /**
+   * All that is at rest of one log.
+   * @throws GbaError STORE_UNAVAILABLE for a part that does not open
+   */
+  entriesOf(key: Uint8Array): AccessEntry[] {
+    const { entries, damages } = this.#open(key)
+    if (damages.length > 0) throw damages[0]
+    return entries
+  }
+
+  /** Drops logs that were last touched in this hour or before. @returns how many, `limit` at most */
+  dropTouchedUntil(hour: EpochMs, limit: number): number {
+    const end = sortable(Math.max(0, hour + 1))
+    const places = [...this.#order.getKeys({ start: new Uint8Array(8), end, limit })]
+    for (const place of places) {
+      const key = place.subarray(8)
+      this.#order.removeSync(place)
+      this.#owners.removeSync(key)
+      for (const part of this.#partKeysOf(key)) this.#parts.removeSync(part)
+    }
+    return places.length
+  }
+
+  /** The logs touched least recently go for a new one. @returns how many went */
+  #makeRoom(count: number): number {
+    const excess = Math.min(MOST_DROPPED_FOR_ONE, count + 1 - this.#bounds.maxOwners)
+    return excess <= 0 ? 0 : this.dropTouchedUntil(Number.MAX_SAFE_INTEGER, excess)
+  }
+
+  #put(key: Uint8Array, { before, head, partKey, sealed, removed }: Changes): void {
+    for (const part of removed) this.#parts.removeSync(part)
+    this.#parts.putSync(partKey, sealed)
+    this.#owners.putSync(key, encodeHead(head))
+    if (before?.hour === head.hour) return
+    if (before !== undefined) this.#order.removeSync(concat(sortable(before.hour), key))
+    this.#order.putSync(concat(sortable(head.hour), key), NOTHING)
+  }
+
+  #changesOf(key: Uint8Array, record: Uint8Array | undefined, { before, since }: Waiting): Changes | undefined {
+    const head = decodeHead(record)
+    const fresh = head === undefined ? since : joined(before, since)
+    if (fresh.count === 0) return undefined
+    const hour = Math.max(head?.hour ?? 0, fresh.newestAt - (fresh.newestAt % HOUR_MS))
+    if (this.#isDue(head, fresh)) return this.#rewritten(key, head, hour, fresh)
+    // A record that is damaged is none, and its parts go.
+    const removed = head === undefined && record !== undefined ? this.#partKeysOf(key) : []
+    const { oldestAt, parts, entries } = head ?? NO_PARTS
+    const next = {
+      hour,
+      oldestAt: Math.min(oldestAt, fresh.oldestAt),
+      parts: parts + 1,
+      entries: entries + fresh.count,
+    }
+    const partKey = partOf(key, parts)
+    const sealed = this.#seal.seal({ database: PARTS, key: partKey }, encodeRows(fresh))
+    return { before: head, head: next, partKey, sealed, removed, damages: [] }
+  }
+
+  #isDue(head: Head | undefined, fresh: Rows): boolean {
+    const { entriesPerOwner, retentionS } = this.#bounds
+    const { parts, entries, oldestAt } = head ?? NO_PARTS
+    const most = head === undefined ? entriesPerOwner : TOO_MANY * entriesPerOwner
+    const oldest = Math.min(oldestAt, fresh.oldestAt)
+    return parts >= MAX_PARTS || entries + fresh.count > most || fresh.newestAt >= oldest + retentionS * 1000
+  }
+
+  #rewritten(key: Uint8Array, before: Head | undefined, hour: EpochMs, fresh: Rows): Changes {
+    const { entriesPerOwner, retentionS } = this.#bounds
+    // Parts without a record are of none.
+    const old = before === undefined ? { entries: [], damages: [] } : this.#open(key)
+    const all = inOrder([...old.entries, ...entriesIn(fresh)])
+    const kept = bounded(unexpired(all, fresh.newestAt, retentionS), entriesPerOwner)
+    const partKey = partOf(key, 0)
+    return {
+      before,
+      head: { hour, oldestAt: kept[0]?.at ?? fresh.newestAt, parts: 1, entries: kept.length },
+      partKey,
+      sealed: this.#seal.seal({ database: PARTS, key: partKey }, encodeEntries(kept)),
+      removed: this.#partKeysOf(key),
+      damages: old.damages,
+    }
+  }
+
+  #open(key: Uint8Array): { readonly entries: AccessEntry[]; readonly damages: readonly unknown[] } {
+    const entries: AccessEntry[] = []
+    const damages: unknown[] = []
+    for (const { key: partKey, value } of this.#parts.getRange(rangeOf(key))) {
+      const plaintext = this.#seal.unseal({ database: PARTS, key: partKey }, value)
+      if (plaintext === undefined) damages.push(corrupted('access log'))
+      else for (const entry of decodeEntries(plaintext)) entries.push(entry)
+    }
+    return { entries, damages }
+  }
+
+  #partKeysOf(key: Uint8Array): Uint8Array[] {
+    return [...this.#parts.getKeys(rangeOf(key))]
+  }
+}
+
+/** Where the bound was made smaller, the rest goes bit by bit. */
+const MOST_DROPPED_FOR_ONE = 16
+const NOTHING = new Uint8Array(0)
+const NO_PARTS = { oldestAt: Number.POSITIVE_INFINITY, parts: 0, entries: 0 }
+
+const isSame = (one: Uint8Array | undefined, other: Uint8Array | undefined): boolean =>
+  one === undefined || other === undefined ? one === other : Buffer.compare(one, other) === 0
+
+const rangeOf = (key: Uint8Array) => ({ start: partOf(key, 0), end: partOf(key, 0xffff_ffff) })
+
+function partOf(key: Uint8Array, number: number): Uint8Array {
+  const octets = Buffer.allocUnsafe(key.length + 4)
+  octets.set(key)
+  octets.writeUInt32BE(number, key.length)
+  return octets
+}
+
+const HEAD = 24
+
+function encodeHead({ hour, oldestAt, parts, entries }: Head): Uint8Array {
+  const octets = Buffer.allocUnsafe(HEAD)
+  octets.writeDoubleBE(hour, 0)
+  octets.writeDoubleBE(oldestAt, 8)
+  octets.writeUInt32BE(parts, 16)
+  octets.writeUInt32BE(entries, 20)
+  return octets
+}
+
+/** @returns undefined for no record, and for one that is damaged: the log then begins anew */
+function decodeHead(octets: Uint8Array | undefined): Head | undefined {
+  if (octets?.length !== HEAD) return undefined
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.length)
+  return {
+    hour: view.getFloat64(0),
+    oldestAt: view.getFloat64(8),
+    parts: view.getUint32(16),
+    entries: view.getUint32(20),
+  }
+}
