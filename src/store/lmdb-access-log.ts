@@ -81,9 +81,7 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
       if (at > 0) await pause(Math.ceil(owners.length / OWNERS_PER_TRANSACTION))
       let plans = await planned(owners.slice(at, at + OWNERS_PER_TRANSACTION), planOf)
       while (plans.length > 0) {
-        const done = plans.some(({ plan }) => plan.changes) ? await performed(plans) : plans.length
-        for (const { owner } of plans.slice(0, done)) written(owner)
-        plans = plans.slice(done)
+        plans = await performed(plans, written)
       }
     }
   }
@@ -104,8 +102,13 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     await inStretches(owners, add, (stretch) => file.read(stretch))
     return plans
   }
-  /** @returns how many of the first were written */
-  async function performed(plans: readonly Planned[]): Promise<number> {
+  /** @returns those that are left for another transaction */
+  async function performed(plans: readonly Planned[], written: (owner: Impu) => void): Promise<readonly Planned[]> {
+    const told = (done: number) => {
+      for (const { owner } of plans.slice(0, done)) written(owner)
+      return plans.slice(done)
+    }
+    if (plans.every(({ plan }) => plan.changes === undefined)) return told(plans.length)
     const commit = file.writeAsync(() => {
       underWay = { owners: new Set(plans.map(({ owner }) => owner)), done: commit.catch(() => {}) }
       const writer = records.writer()
@@ -120,7 +123,7 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     try {
       const { done, damages } = await commit
       for (const damage of damages) report(damage) // what is left of that log goes on
-      return done
+      return told(done) // before anybody can read what is at rest now
     } finally {
       underWay = undefined
     }
@@ -143,11 +146,11 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     flush: () => queue.flush(),
     async sweep(now) {
       const until = now - HOUR_MS - retentionS * 1000
-      for (let total = 0; ; ) {
-        const dropped = await file.writeAsync(() => records.dropTouchedUntil(until, DROPPED_AT_ONCE))
-        total += dropped
-        if (dropped < DROPPED_AT_ONCE) return total
+      let total = 0
+      while (file.read(() => records.isAnyTouchedUntil(until))) {
+        total += await file.writeAsync(() => records.dropTouchedUntil(until, DROPPED_AT_ONCE))
       }
+      return total
     },
     async close() {
       try {
@@ -173,8 +176,8 @@ interface Planned {
 /** @returns undefined where nothing is to be written now */
 type PlanOf = (one: Owner) => Plan | undefined
 
-/** A log has up to 33 parts, so this is a stretch. */
-const DROPPED_AT_ONCE = 16
+/** Logs; of as many with many parts, some are left for the next transaction. */
+const DROPPED_AT_ONCE = 256
 
 /** @param within  does a stretch of it, which is its argument */
 async function inStretches<Item>(

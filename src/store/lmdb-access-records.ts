@@ -27,6 +27,8 @@ const MAX_PARTS = 32
 /** Of all parts of a log, and of opening and sealing them as well. */
 const EFFORT_OF_REMOVING = 8
 const EFFORT_OF_REWRITING = 64
+/** In one transaction, or those of one log more: a millisecond. */
+const MAX_PARTS_DROPPED = 512
 /** So many times what a log may hold are in its parts before they are made one: that costs far more than a part. */
 const TOO_MANY = 4
 const HOUR_MS = 3_600_000
@@ -143,17 +145,33 @@ export class LmdbAccessRecords {
     return entries
   }
 
-  /** Drops logs that were last touched in this hour or before. @returns how many, `limit` at most */
+  /** Whether there are logs that were last touched in this hour or before. */
+  isAnyTouchedUntil(hour: EpochMs): boolean {
+    return this.#touchedUntil(hour, 1).length > 0
+  }
+
+  /** Drops the logs that were touched least recently, in this hour or before. @returns how many, `limit` at most */
   dropTouchedUntil(hour: EpochMs, limit: number): number {
-    const end = sortable(Math.max(0, hour + 1))
-    const places = [...this.#order.getKeys({ start: new Uint8Array(8), end, limit })]
-    for (const place of places) {
+    let dropped = 0
+    let parts = 0
+    for (const place of this.#touchedUntil(hour, limit)) {
       const key = place.subarray(8)
       this.#order.removeSync(place)
       this.#owners.removeSync(key)
-      for (const part of this.#partKeysOf(key)) this.#parts.removeSync(part)
+      for (const part of this.#partKeysOf(key)) {
+        this.#parts.removeSync(part)
+        parts++
+      }
+      dropped++
+      if (parts >= MAX_PARTS_DROPPED) break
     }
-    return places.length
+    return dropped
+  }
+
+  /** As they stand in the order. */
+  #touchedUntil(hour: EpochMs, limit: number): Uint8Array[] {
+    const end = sortable(Math.max(0, hour + 1))
+    return [...this.#order.getKeys({ start: new Uint8Array(8), end, limit })]
   }
 
   /** The logs touched least recently go for a new one. @returns how many went */
