@@ -36,8 +36,8 @@ export interface LmdbAccessLogOptions extends AccessLogBounds {
 export const ACCESS_FILE = 'access.mdb'
 
 /** Owners in one transaction: a commit costs as much as dozens, and what stays free on the disk holds all their pages. */
-const OWNERS_PER_TRANSACTION = 256
-/** Of what one transaction does on the event loop, in owners who get one more part: a millisecond or two. */
+const OWNERS_PER_TRANSACTION = 128
+/** Of what one transaction does on the event loop, in owners who get one more part: a millisecond. */
 const MAX_EFFORT = OWNERS_PER_TRANSACTION
 /** So long may the log have the event loop ahead of a transaction. */
 const STRETCH_MS = 1
