@@ -95,7 +95,11 @@ export class GbaError extends Error {
   /** After how many seconds it may be tried again, where that is known. */
   readonly retryAfterS: number | undefined
   constructor(code: FaultCode, detail: string, options?: ErrorOptions & { readonly retryAfterS?: number }) {
+    const { stackTraceLimit } = Error
+    // Where in the code a UE was refused tells nobody anything, and finding out costs more than the refusal.
+    if (FAULTS[code].by === 'ue') Error.stackTraceLimit = 0
     super(detail, options)
+    Error.stackTraceLimit = stackTraceLimit
     this.name = 'GbaError'
     this.code = code
     this.retryAfterS = options?.retryAfterS
