@@ -1,4 +1,5 @@
 import { isMap, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import { ownCopyOf } from '../core/memo.ts'
 import { ConfigError } from './config-error.ts'
 import { nearest, suggestion } from './nearest.ts'
 
@@ -75,13 +76,13 @@ export class YamlPlace {
   }
 
   /**
-   * One value.
+   * One value. What becomes of it may live long, and must not hold on to the whole file with the keys in it.
    * @param parse   gives undefined for what it does not take
    * @param expects completes "must be …"
    */
   read<Value>(parse: (text: string) => Value | undefined, expects: string): Value {
     const text: unknown = isScalar(this.#node) ? this.#node.value : undefined
-    const value = typeof text === 'string' ? parse(text) : undefined
+    const value = typeof text === 'string' ? parse(ownCopyOf(text)) : undefined
     return value ?? this.fail(`must be ${expects}`)
   }
 

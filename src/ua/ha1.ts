@@ -30,22 +30,26 @@ export function keepHa1(ksNaf: Secret, algorithm: DigestAlgorithm, names: Ha1Nam
   if (!proven.get(ksNaf)?.isOf(algorithm, names)) proven.keep(ksNaf, new ProvenHa1(algorithm, names, ha1))
 }
 
-/** As good as a password, so it shows itself to nobody. */
+/**
+ * As good as a password, so it shows itself to nobody. It is kept in octets, since a text that lives is in every heap
+ * snapshot; they are its own, or a slab of small buffers would live as long.
+ */
 class ProvenHa1 {
   readonly #algorithm: DigestAlgorithm
   readonly #username: string
   readonly #realm: string
-  readonly #text: string
+  readonly #octets: Buffer
 
   constructor(algorithm: DigestAlgorithm, { username, realm }: Ha1Names, text: string) {
     this.#algorithm = algorithm
     this.#username = ownCopyOf(username)
     this.#realm = ownCopyOf(realm)
-    this.#text = text
+    this.#octets = Buffer.alloc(text.length)
+    this.#octets.write(text, 'latin1')
   }
 
   get text(): string {
-    return this.#text
+    return this.#octets.toString('latin1')
   }
 
   isOf(algorithm: DigestAlgorithm, { username, realm }: Ha1Names): boolean {

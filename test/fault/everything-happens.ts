@@ -12,10 +12,22 @@ import { rawConnect, rawExchange, requestOctets } from '../support/raw-client.ts
 import type { Card } from './subscriber-secrets.ts'
 import { BSF, own, type TalkativeSite } from './talkative-site.ts'
 
-/** Everything that UEs can do right and wrong, with the parties behind failing as well. @returns what UEs were told */
-export async function everythingHappens(place: TalkativeSite): Promise<string[]> {
+/** What came of it. */
+export interface Happened {
+  /** What UEs were told. */
+  readonly told: readonly string[]
+  /** Requests as they were sent, right and wrong, of alice. */
+  readonly asked: readonly Buffer[]
+  /** Under which they were sent. */
+  readonly btid: string
+}
+
+/** Everything that UEs can do right and wrong, with the parties behind failing as well. */
+export async function everythingHappens(place: TalkativeSite): Promise<Happened> {
   const { site, as, zn, cards, ca, secrets } = place
   const told: string[] = []
+  const asked: Buffer[] = []
+  const marked = `<a>${Buffer.from(place.marker.expose()).toString('hex')}</a>`
   const ues: Ue[] = []
   const [alice, bob] = cards
   const ueOf = async ({ name, impi, k, opc }: Card, options: UeOptions = {}): Promise<Ue> => {
@@ -46,12 +58,13 @@ export async function everythingHappens(place: TalkativeSite): Promise<string[]>
   const ue = await bootstrapped(alice)
   for (const qop of ['auth', 'auth-int'] as const) {
     assert.equal((await ue.request('GET', own('alice'), { qop })).status, 200)
-    assert.equal((await ue.request('PUT', own('alice'), { qop, body: '<a/>' })).status, 200)
+    assert.equal((await ue.request('PUT', own('alice'), { qop, body: marked })).status, 200)
     assert.equal((await ue.request('GET', own('bob'), { qop })).status, 403)
     assert.equal((await ue.request('GET', own('alice').replace('index', 'broken'), { qop })).status, 502)
     assert.equal((await ue.request('GET', own('alice').replace('index', 'asks'), { qop })).status, 403)
     assert.equal((await ue.request('GET', own('alice'), { qop, password: 'wrong' })).status, 401)
     const octets = await ue.signed('GET', own('alice'), { qop })
+    asked.push(octets, await ue.signed('PUT', own('alice'), { qop, body: marked, password: 'wrong' }))
     assert.deepEqual([(await ue.send(octets)).status, (await ue.send(octets)).status], [200, 401])
   }
   assert.equal((await ue.request('GET', own('alice'), { headers: [`X: ${'x'.repeat(20_000)}`] })).status, 431)
@@ -108,5 +121,5 @@ export async function everythingHappens(place: TalkativeSite): Promise<string[]>
       place.said.push(answer)
     }
   }
-  return told
+  return { told, asked, btid: ue.btid }
 }

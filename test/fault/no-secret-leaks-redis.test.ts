@@ -5,7 +5,7 @@ import { describe } from 'node:test'
 import { peerTest } from '../support/peer.ts'
 import { REDIS_PROGRAMS, redisServer } from '../support/redis.ts'
 import { everythingHappens } from './everything-happens.ts'
-import { assertNoLeaks, filesBelow } from './leak-search.ts'
+import { assertNoLeaks, dumpsOfBoth, filesBelow, spansArrive } from './leak-search.ts'
 import { type TalkativeSite, talkativeSite } from './talkative-site.ts'
 
 // As no-secret-leaks.test.ts, with what two processes keep in Redis.
@@ -17,7 +17,8 @@ describe('no key of a subscriber is to be found', () => {
     try {
       const store = () => ({ kind: 'redis', redis: { nodes: [redis.node], keysDirectory: '../keys' } })
       place = await talkativeSite({ store, identities: 'hashed' })
-      const told = await everythingHappens(place)
+      const happened = await everythingHappens(place)
+      await spansArrive(place)
       await redis.command('SAVE')
       const dumps: Record<string, Uint8Array> = {}
       for (const file of await filesBelow(redis.directory)) {
@@ -25,7 +26,7 @@ describe('no key of a subscriber is to be found', () => {
       }
       const sizes = Object.entries(dumps).map(([name, { length }]) => `${name} ${length}`)
       assert.ok((dumps['redis/dump.rdb']?.length ?? 0) > 1_000, `${sizes}`)
-      await assertNoLeaks(place, told, dumps)
+      await assertNoLeaks(place, happened, { ...dumps, ...(await dumpsOfBoth(place)) })
     } finally {
       await place?.close()
       await redis.close()

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deriveOpc } from '../../src/core/milenage.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { freePorts, LAB_NAF } from '../../src/lab.ts'
+import { type Collector, collector } from '../support/collector.ts'
 import { type Deployment, deployment, type Server } from '../support/deployment.ts'
 import { type FaultProxy, faultProxy } from '../support/fault-proxy.ts'
+import { type Dumps, dumpFlags, dumpsOf } from '../support/process-dumps.ts'
 import { type ScriptedAs, scriptedAs } from '../support/scripted-as.ts'
 import { type Card, gatherSecrets } from './subscriber-secrets.ts'
 
@@ -19,6 +22,8 @@ export interface TalkativeSite {
   readonly bsf: Server
   readonly ap: Server
   readonly as: ScriptedAs
+  /** In deploy/: what the processes were started with. */
+  readonly files: { readonly bsf: string; readonly ap: string }
   readonly cards: readonly [Card, Card]
   readonly secrets: ReturnType<typeof gatherSecrets>
   readonly ca: Buffer
@@ -28,6 +33,12 @@ export interface TalkativeSite {
   readonly admin: readonly [bsf: number, ap: number]
   /** What operators were told, by commands and in answers. */
   readonly said: string[]
+  /** It gets a span for each thing that is done. */
+  readonly collector: Collector
+  /** Looked for as keys are, and everywhere to be found: in names that the configuration gives. */
+  readonly marker: Secret
+  /** What the runtime tells of a process. */
+  dumps(role: 'bsf' | 'ap'): Promise<Dumps>
   close(): Promise<void>
 }
 
@@ -49,6 +60,9 @@ export async function talkativeSite(options: TalkativeOptions): Promise<Talkativ
   await cli('certs', 'make', '--dir', 'certs', '--naf', LAB_NAF, '--zn-client', 'ap')
   await cli('keys', '--dir', 'keys')
   await mkdir(join(site.directory, 'logs'))
+  const dumpDirectory = await mkdtemp(join(tmpdir(), 'gba-proxy-dumps-'))
+  const spans = await collector()
+  const marker = new Secret(randomBytes(16))
   const op = new Secret(randomBytes(16))
   const cards = ['alice', 'bob'].map((name, i) => {
     const k = new Secret(randomBytes(16))
@@ -67,17 +81,25 @@ export async function talkativeSite(options: TalkativeOptions): Promise<Talkativ
     if (head.includes('/broken')) socket.resetAndDestroy()
     else if (head.startsWith('GET') && head.includes('/asks'))
       socket.write('HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n')
-    else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nrecorded')
+    else socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n${hex(marker)}`)
   })
   const zn = await faultProxy(site.ports.zn)
   const { ub: adminOfBsf, ap: adminOfAp } = await freePorts()
   const log = (role: string) => ({ level: 'trace', identities: options.identities, auditFile: `../logs/${role}.audit` })
-  await site.vary('bsf.yaml', 'bsf-talks.yaml', (config) => {
+  const named = `marked-${hex(marker)}`
+  const traces = { enabled: true, endpoint: spans.endpoint, sampleRatio: 1, toAppServers: true, serviceName: named }
+  const files = { bsf: `bsf-${named}.yaml`, ap: `ap-${named}.yaml` }
+  await site.vary('bsf.yaml', files.bsf, (config) => {
+    config.traces = traces
+    config.bsf.zn.nafs[0].name = named
     config.log = log('bsf')
     config.store = options.store('bsf')
     config.admin = { port: adminOfBsf }
   })
-  await site.vary('ap.yaml', 'ap-talks.yaml', (config) => {
+  await site.vary('ap.yaml', files.ap, (config) => {
+    config.traces = traces
+    config.ap.appServers[0].name = named
+    config.ap.routes[0].appServer = named
     config.log = log('ap')
     config.store = options.store('ap')
     config.admin = { port: adminOfAp }
@@ -86,24 +108,31 @@ export async function talkativeSite(options: TalkativeOptions): Promise<Talkativ
     config.ap.appServers[0].url = as.url
     config.ap.routes[0].doors = ['psk', 'digest']
   })
-  for (const file of ['bsf-talks.yaml', 'ap-talks.yaml']) await cli('check', '--config', join('deploy', file))
-  const [bsf, ap] = await Promise.all([site.serve('bsf-talks.yaml'), site.serve('ap-talks.yaml')])
+  for (const file of Object.values(files)) await cli('check', '--config', join('deploy', file))
+  const flags = dumpFlags(dumpDirectory)
+  const [bsf, ap] = await Promise.all([site.serve(files.bsf, flags), site.serve(files.ap, flags)])
   const ca = await readFile(join(site.directory, 'certs', 'ca.pem'))
   return {
     site,
     bsf,
     ap,
     as,
+    files,
     zn,
     cards,
     ca,
     admin: [adminOfBsf, adminOfAp],
     said,
+    collector: spans,
+    marker,
+    dumps: (role) => dumpsOf({ bsf, ap }[role].pid, dumpDirectory),
     secrets: gatherSecrets(cards, op),
     async close() {
       await site.close()
       await zn.close()
       await as.close()
+      await spans.close()
+      await rm(dumpDirectory, { recursive: true, force: true })
     },
   }
 }

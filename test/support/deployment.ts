@@ -18,8 +18,11 @@ export interface Deployment {
   readonly ports: LabPorts
   /** Runs `gba-proxy` to its end. */
   cli(...args: readonly string[]): Promise<Ran>
-  /** `gba-proxy serve` with one of the files, until its roles are up. */
-  serve(file: string): Promise<Server>
+  /**
+   * `gba-proxy serve` with one of the files, until its roles are up.
+   * @param flags  of the runtime
+   */
+  serve(file: string, flags?: readonly string[]): Promise<Server>
   /** Writes another file of deploy/: the named one, changed. */
   vary(file: string, as: string, change: (config: Config) => void): Promise<void>
   /** Stops whatever still runs, removes everything. */
@@ -51,9 +54,9 @@ export async function deployment(): Promise<Deployment> {
     directory,
     ports,
     cli,
-    async serve(file) {
+    async serve(file, flags = []) {
       const isUp = ({ stderr }: Pick<Running, 'stderr'>) => / up; /.test(stderr())
-      const args = [MAIN, 'serve', '--config', join('deploy', file)]
+      const args = [...flags, MAIN, 'serve', '--config', join('deploy', file)]
       const server = await start(process.execPath, args, isUp, { cwd: directory })
       running.push(server)
       return { ...server, decisions: (event, atLeast = 0) => decisions(server, event, atLeast) }
