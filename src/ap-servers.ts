@@ -191,7 +191,11 @@ function rulesOf(config: ApConfig, parts: ApParts, { files, isRevoked, memory, p
   const policy = policyWithTls(config, parts)
   const digest = {
     ledger: state.ledger,
-    nonces: { key: state.nonceKey, lifetimeMs: config.challenge.nonceLifetimeS * 1000 },
+    nonces: {
+      key: state.nonceKey,
+      lifetimeMs: config.challenge.nonceLifetimeS * 1000,
+      standing: () => state.ledger.standing(),
+    },
     now,
     randomBytes,
     tolerances: policy.tolerances,

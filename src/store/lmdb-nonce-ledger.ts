@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { concat, type EpochMs } from '../core/bytes.ts'
@@ -53,9 +53,14 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
   const order = file.database('order') // mintedAt (8) ‖ key of the record -> expiresAt (8)
   const marks = file.database('marks')
   const floorKey = Buffer.from('floor')
-  file.write(() => {
+  const generationKey = Buffer.from('generation')
+  const generation = file.write(() => {
     if (marks.get(floorKey) === undefined) marks.putSync(floorKey, sortable(options.startedAt))
+    if (marks.get(generationKey) === undefined) marks.putSync(generationKey, Buffer.from(randomUUID()))
+    return Buffer.from(marks.get(generationKey) ?? []).toString()
   })
+  /** As `standing` tells it. */
+  let told: EpochMs = 0
 
   // One buffer for all: the engine copies what it is given, and finding the address of a fresh one costs as much again.
   const room = Buffer.alloc(4 + NC_WINDOW_OCTETS.bits)
@@ -76,7 +81,9 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
   function floor(): EpochMs {
     const mark = marks.get(floorKey)
     if (mark?.length !== 8) throw corrupted('nonce floor')
-    return viewOf(mark).getFloat64(0)
+    const found = viewOf(mark).getFloat64(0)
+    told = Math.max(told, found)
+    return found
   }
   function oldest():
     | { readonly entry: Uint8Array; readonly mintedAt: EpochMs; readonly expiresAt: EpochMs }
@@ -86,8 +93,14 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     }
     return undefined
   }
+  function youngest(): EpochMs | undefined {
+    for (const entry of order.getKeys({ reverse: true, limit: 1 })) return viewOf(entry).getFloat64(0)
+    return undefined
+  }
   function forget(entry: Uint8Array): void {
-    marks.putSync(floorKey, sortable(Math.max(floor(), viewOf(entry).getFloat64(0))))
+    const risen = Math.max(floor(), viewOf(entry).getFloat64(0))
+    marks.putSync(floorKey, sortable(risen))
+    told = Math.max(told, risen)
     order.removeSync(entry)
     records.removeSync(entry.subarray(8))
   }
@@ -107,6 +120,13 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     return true
   }
 
+  /** As in memory. */
+  function refuse(now: EpochMs): 'forgotten' {
+    const head = entryCount(records) < maxNonces ? undefined : oldest()
+    if (head !== undefined && now <= head.mintedAt) told = Math.max(told, youngest() ?? 0)
+    return 'forgotten'
+  }
+
   function judge({ key, mintedAt, expiresAt, nc, now }: Job): Use {
     const window = readWindow(key)
     if (window !== undefined) {
@@ -115,11 +135,12 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
       return 'accepted'
     }
     forgetExpired(now)
-    if (mintedAt <= floor() || !makeRoom(mintedAt)) return 'forgotten'
+    if (mintedAt <= floor() || !makeRoom(mintedAt)) return refuse(now)
     order.putSync(concat(sortable(mintedAt), key), sortable(expiresAt))
     writeWindow(key, openNcWindow(nc))
     return 'accepted'
   }
+  floor() // for `standing`
   const keys = new Memo<Uint8Array>((nonce) => hash('sha256', nonce, 'buffer'), { most: 4_096, longest: 64 })
   const commits = new GroupCommit<Job, Use>({
     most: MOST_AT_ONCE,
@@ -128,11 +149,12 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
   })
 
   return {
-    async use({ nonce, mintedAt, expiresAt }, nc, now) {
+    async use({ nonce, mintedAt, expiresAt, generation: its = generation }, nc, now) {
       checkNc(nc)
-      if (now >= expiresAt) return 'forgotten'
+      if (now >= expiresAt || its !== generation) return 'forgotten'
       return commits.add({ key: keys.of(nonce), mintedAt, expiresAt, nc, now })
     },
+    standing: () => ({ floor: told, generation }),
     close() {
       commits.flush()
       return file.close()

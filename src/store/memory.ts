@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { EpochMs } from '../core/bytes.ts'
 import { octetsOf } from '../core/bytes.ts'
 import type { Btid, Impi, Impu, Tmpi } from '../core/identity.ts'
@@ -130,11 +131,16 @@ interface NonceRecord extends Ranked {
  */
 export function memoryNonceLedger(options: { readonly maxNonces: number; readonly startedAt: EpochMs }): NonceLedger {
   const records = new RankedMap<NonceRecord>()
+  const generation = randomUUID()
   let floor = options.startedAt
+  let youngest = floor
+  /** As `standing` tells it. */
+  let told = floor
 
   function forget(record: NonceRecord): void {
     records.shift()
     floor = Math.max(floor, record.rank)
+    told = Math.max(told, floor)
   }
   function forgetExpired(now: EpochMs): void {
     for (let left = 2; left > 0; left--) {
@@ -151,18 +157,29 @@ export function memoryNonceLedger(options: { readonly maxNonces: number; readonl
     forget(oldest)
     return true
   }
+  /**
+   * By a clock that is behind all that a full ledger holds, whatever is minted next would be the one to go as well: it has
+   * to be minted above them all, or each would oust the one before.
+   */
+  function refuse(now: EpochMs): 'forgotten' {
+    const oldest = records.size < options.maxNonces ? undefined : records.first()
+    if (oldest !== undefined && now <= oldest.rank) told = Math.max(told, youngest)
+    return 'forgotten'
+  }
 
   return {
-    async use({ nonce, mintedAt, expiresAt }, nc, now) {
+    async use({ nonce, mintedAt, expiresAt, generation: its = generation }, nc, now) {
       checkNc(nc)
-      if (now >= expiresAt) return 'forgotten'
+      if (now >= expiresAt || its !== generation) return 'forgotten'
       const record = records.get(nonce)
       if (record !== undefined) return useNc(record.window, nc) ? 'accepted' : 'reused'
       forgetExpired(now)
-      if (mintedAt <= floor || !makeRoom(mintedAt)) return 'forgotten'
+      if (mintedAt <= floor || !makeRoom(mintedAt)) return refuse(now)
+      youngest = Math.max(youngest, mintedAt)
       records.set({ key: nonce, rank: mintedAt, expiresAt, window: openNcWindow(nc) })
       return 'accepted'
     },
+    standing: () => ({ floor: told, generation }),
   }
 }
 

@@ -1,4 +1,4 @@
-import { hash } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import type { EpochMs } from '../core/bytes.ts'
 import { corrupted } from './faults.ts'
 import { checkNc } from './nc-window.ts'
@@ -19,7 +19,8 @@ const BYTES_OF_WINDOW = NC_WINDOW / 8
 /**
  * The ledger that hosts share; the rules are those of `memoryNonceLedger`, and one script applies them at one go.
  * Three keys hold it (or each part of it, in a cluster): the records, their order by minting instant, and a mark with
- * the floor, the number of records and the replication id of the server that wrote last.
+ * the floor, the number of records and the replication id of the server that wrote last;
+ * there is its generation, too.
  *
  * Reading: nothing may be accepted twice, so the ledger must know when the data it looks at are not the newest.
  * - Nothing there (a new server, one that restarted without its data, FLUSHALL): there is no mark. The ledger begins
@@ -33,7 +34,8 @@ const BYTES_OF_WINDOW = NC_WINDOW / 8
  * - Some of the keys evicted: the number of records no longer fits the mark. Redis drops none of them by itself, as no
  *   key here has a time to live: a record that goes without raising the floor would be accepted again.
  * What is left are clocks: the floor is the instant of the host that meets the new server first, or of the youngest
- * nonce known there if that is later; a host must not be ahead of it by more than the failover took.
+ * nonce known there, or used by that host, if that is later; a host must not be ahead of it by more than the failover
+ * took.
  */
 export function redisNonceLedger(
   { redis, name }: RedisEnvironment,
@@ -45,12 +47,35 @@ export function redisNonceLedger(
     const tag = `nonces-${part}`
     return [name('mark', undefined, tag), name('records', undefined, tag), name('order', undefined, tag)]
   }
+  /** Minting instant of the youngest nonce used here: a clock may have been set back behind it. */
+  let latest: EpochMs = 0
+  /** Of each part, as far as it is known. */
+  const generations = new Array<string | undefined>(parts).fill(undefined)
+  let floor: EpochMs = 0
+  /** Of all parts together: where one has lost its records, nothing that was minted for it may go to any. */
+  let generation: string | undefined
+  function learn(part: number, [, itsFloor, its]: readonly RedisReply[]): void {
+    floor = Math.max(floor, Number(String(itsFloor)))
+    if (generations[part] === String(its)) return
+    generations[part] = String(its)
+    generation = generations.includes(undefined) ? undefined : hash('sha256', generations.join())
+  }
+  async function beginPart(part: number): Promise<void> {
+    const now = clock()
+    const args = [now, redis.minReplicas, Math.max(now, latest), randomUUID()]
+    const reply = await redis.write({ script: BEGIN, keys: keysOf(part), args })
+    if (Array.isArray(reply)) learn(part, reply)
+  }
   /** The sooner a ledger begins anew, the fewer nonces it forgets. */
   async function begin(): Promise<void> {
-    const starts = Array.from({ length: parts }, (_, part) =>
-      redis.write({ script: BEGIN, keys: keysOf(part), args: [clock(), redis.minReplicas] }),
-    )
-    await Promise.all(starts)
+    await Promise.all(generations.map((_, part) => beginPart(part)))
+  }
+  let askedAt = Number.NEGATIVE_INFINITY
+  /** A node of a cluster may have been late when all began. By a clock that nobody sets. */
+  function askTheUnknown(): void {
+    if (performance.now() - askedAt < ASK_AGAIN_MS) return
+    askedAt = performance.now()
+    for (const [part, its] of generations.entries()) if (its === undefined) beginPart(part).catch(() => {})
   }
   redis.onReady(() => {
     begin().catch(() => {}) // else the first use does it
@@ -58,15 +83,25 @@ export function redisNonceLedger(
 
   return {
     begin,
-    async use({ nonce, mintedAt, expiresAt }, nc, now) {
+    async use({ nonce, mintedAt, expiresAt, generation: its }, nc, now) {
       checkNc(nc)
-      if (now >= expiresAt) return 'forgotten'
+      if (now >= expiresAt || (its !== undefined && its !== generation)) return 'forgotten'
       const id = hash('sha256', nonce, 'buffer').subarray(0, 16)
-      const args = [now, redis.minReplicas, id, mintedAt, expiresAt, nc, maxPerPart]
-      const reply = await redis.write({ script: USE, keys: keysOf((id[0] ?? 0) % parts), args }, isAccepted)
-      const outcome = OUTCOMES[Number(reply)]
+      const part = (id[0] ?? 0) % parts
+      const wanted = its === undefined ? '' : (generations[part] ?? 'unknown')
+      const anew = [Math.max(now, latest), randomUUID()]
+      const args = [now, redis.minReplicas, id, mintedAt, expiresAt, nc, maxPerPart, wanted, ...anew]
+      const reply = await redis.write({ script: USE, keys: keysOf(part), args }, isAccepted)
+      if (Array.isArray(reply)) learn(part, reply)
+      const outcome = OUTCOMES[Number(Array.isArray(reply) ? reply[0] : reply)]
+      if (outcome === 'accepted') latest = Math.max(latest, mintedAt)
       if (outcome === undefined) throw corrupted('nonce')
       return outcome
+    },
+    standing() {
+      if (generation !== undefined) return { floor, generation }
+      askTheUnknown()
+      return undefined
     },
   }
 }
@@ -77,6 +112,7 @@ const OUTCOMES: readonly (Awaited<ReturnType<NonceLedger['use']>> | undefined)[]
   'reused',
   'forgotten',
 ]
+const ASK_AGAIN_MS = 1_000
 const isAccepted = (reply: RedisReply): boolean => reply === 1
 
 const PREAMBLE = `
@@ -89,23 +125,29 @@ if not server then return redis.error_reply('UNKNOWN server tells no replication
 if tonumber(string.match(info, 'connected_slaves:(%d+)')) < minReplicas then
   return redis.error_reply('NOREPLICAS fewer replicas than must confirm')
 end
-local marked = redis.call('HMGET', mark, 'floor', 'server', 'count')
-local floor, count = tonumber(marked[1]), tonumber(marked[3])
+local marked = redis.call('HMGET', mark, 'floor', 'server', 'count', 'generation')
+local floor, count, generation = tonumber(marked[1]), tonumber(marked[3]), marked[4]
 if not floor or marked[2] ~= server
   or count ~= redis.call('HLEN', records) or count ~= redis.call('ZCARD', order) then
   local youngest = redis.call('ZREVRANGE', order, 0, 0, 'WITHSCORES')[2]
-  floor, count = math.max(floor or 0, tonumber(youngest) or 0, now), 0
+  floor, count, generation = math.max(floor or 0, tonumber(youngest) or 0, tonumber(ARGV[#ARGV - 1])), 0, nil
   redis.call('HSET', mark, 'floor', number(floor), 'server', server, 'count', 0)
   redis.call('UNLINK', records, order)
 end
+if not generation then
+  generation = ARGV[#ARGV]
+  redis.call('HSET', mark, 'generation', generation)
+end
+local function telling(code, bound) return {code, number(bound), generation} end
 `
 
-const BEGIN = redisScript(`${PREAMBLE} return 1`)
+const BEGIN = redisScript(`${PREAMBLE} return telling(1, floor)`)
 
 /** A record: expiresAt (8) ‖ highest (4) ‖ runStart (4) ‖ bits, where there are any ‖ checksum (4). See nc-window.ts. */
 const USE = redisScript(`${PREAMBLE}
 local id, mintedAt, expiresAt = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local nc, most = tonumber(ARGV[6]), tonumber(ARGV[7])
+local nc, most, wanted = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+if wanted ~= '' and wanted ~= generation then return telling(3, floor) end
 local WINDOW, BYTES = ${NC_WINDOW}, ${BYTES_OF_WINDOW}
 
 local function checksum(body) return string.sub(redis.sha1hex(id .. body), 1, 4) end
@@ -182,10 +224,18 @@ for _ = 1, 2 do
   if its and #its >= 8 and now < struct.unpack('>d', its) then break end
   forget(which, minted)
 end
-if mintedAt <= floor or most < 1 then return keep(3) end
+local function refused()
+  local _, minted = oldest()
+  local bound = floor
+  if minted and count >= most and now <= minted then
+    bound = math.max(floor, tonumber(redis.call('ZREVRANGE', order, 0, 0, 'WITHSCORES')[2]))
+  end
+  return keep(telling(3, bound))
+end
+if mintedAt <= floor or most < 1 then return refused() end
 if count >= most then
   local which, minted = oldest()
-  if mintedAt <= minted then return keep(3) end
+  if mintedAt <= minted then return refused() end
   forget(which, minted)
 end
 store(expiresAt, nc, nc, nil)

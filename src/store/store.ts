@@ -71,17 +71,29 @@ export interface UsedNonce {
   readonly nonce: string
   readonly mintedAt: EpochMs
   readonly expiresAt: EpochMs
+  /** Of one that was minted ahead of the clock: the generation of the ledger that alone may take it. */
+  readonly generation?: string
+}
+
+/** Where a ledger stands, as far as this process has learned. */
+export interface LedgerStanding {
+  /** A nonce minted up to here is forgotten. The ledger may be further: this process learns it when it hears `forgotten`. */
+  readonly floor: EpochMs
+  /** The ledger's records under one name, which no other ledger has, nor this one once it has lost any but by its floor. */
+  readonly generation: string
 }
 
 /**
  * Which nonce counts were used. `accepted` for exactly one caller per (nonce, nc), in any order within a window of
  * `NC_WINDOW` below the highest seen; `reused` for every other caller and for what lies below the window;
  * `forgotten` when the ledger cannot vouch for the nonce (it restarted or evicted since the nonce was minted, or
- * `now >= expiresAt`): the caller then asks for a fresh nonce and never accepts.
+ * `now >= expiresAt`, or it was minted for another generation): the caller then asks for a fresh nonce and never accepts.
  * The caller has checked the nonce's origin and the response; `nc` is an unsigned 32-bit number, RangeError otherwise.
  */
 export interface NonceLedger {
   use(nonce: UsedNonce, nc: number, now: EpochMs): Promise<'accepted' | 'reused' | 'forgotten'>
+  /** At no cost. undefined where nothing has been heard of the ledger yet. */
+  standing(): LedgerStanding | undefined
 }
 
 /** How far below the highest nonce count an unused one is still accepted. */

@@ -45,7 +45,8 @@ export function authenticator(options: AuthenticatorOptions) {
   const { keys, nonces, now, randomBytes, tolerances, matched = new Map<Btid, UaProtocolId>() } = options
   const spendNonce = nonceSpender(options)
 
-  const mint = (nafFqdn: Fqdn) => mintNonce(nonces.key, nafFqdn, now(), randomBytes(NONCE_RANDOM_OCTETS))
+  const mint = (nafFqdn: Fqdn) =>
+    mintNonce(nonces.key, nafFqdn, now(), randomBytes(NONCE_RANDOM_OCTETS), nonces.standing?.())
 
   return {
     /** Lines of a 401; a fresh nonce each time, at no cost in state. */

@@ -52,13 +52,14 @@ export function passwordDoor(options: PasswordDoorOptions) {
   const { subscribers, now, randomBytes, tolerances } = options
   // Under a key of its own, so that neither door takes a nonce of the other.
   const nonces: NoncePolicy = {
+    ...options.nonces,
     key: new Secret(derive(options.nonces.key, 'ua password nonce')),
-    lifetimeMs: options.nonces.lifetimeMs,
   }
   const standIn = standInFor(derive(options.nonces.key, 'ua password stand-in'))
   const spendNonce = nonceSpender(options)
 
-  const mint = (nafFqdn: Fqdn) => mintNonce(nonces.key, nafFqdn, now(), randomBytes(NONCE_RANDOM_OCTETS))
+  const mint = (nafFqdn: Fqdn) =>
+    mintNonce(nonces.key, nafFqdn, now(), randomBytes(NONCE_RANDOM_OCTETS), nonces.standing?.())
 
   return {
     /** Lines of a 401; a fresh nonce each time, at no cost in state. */

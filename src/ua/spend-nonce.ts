@@ -6,7 +6,7 @@ import { NcHabit } from './nc-habit.ts'
 import { type PresentedDigest, requireTolerated } from './verify.ts'
 
 export interface SpendingOptions {
-  readonly ledger: NonceLedger
+  readonly ledger: Pick<NonceLedger, 'use'>
   readonly tolerances: Tolerances
   readonly now: () => EpochMs
   /** The nonces whose counting is remembered, at most. */

@@ -20,11 +20,11 @@ import type { Secret } from '../core/secret.ts'
 import type { ToleranceName, Tolerances } from '../core/tolerances.ts'
 import { GbaError } from '../errors.ts'
 import type { RequestTrace } from '../observe/audit.ts'
-import type { UsedNonce } from '../store/store.ts'
+import type { LedgerStanding, UsedNonce } from '../store/store.ts'
 import { type ChallengePolicy, type GbaMethod, methodsOfRealm, UA_OPAQUE } from './challenge.ts'
 import { type Familiar, FamiliarCredentials } from './familiar.ts'
 import { ha1OfKey, keepHa1 } from './ha1.ts'
-import { mintedAt } from './nonce.ts'
+import { isBehind, mintedAhead, mintedAt } from './nonce.ts'
 
 /** A request on Ua as the verifier sees it. */
 export interface UaRequest {
@@ -48,6 +48,8 @@ export interface UaRequest {
 export interface NoncePolicy {
   readonly key: Secret
   readonly lifetimeMs: number
+  /** Of the ledger that is asked about them. */
+  readonly standing?: () => LedgerStanding | undefined
 }
 
 /** Digest credentials of the right form over a nonce of ours, whoever they name. Nothing is proven yet. */
@@ -127,7 +129,8 @@ export function readCredentials(
   const { algorithm, qop, nc, cnonce, credentials, nonce, isOfferedElsewhere, realm: methods, user: btid } = read
   const presented = { request, algorithm, qop, nc, cnonce, credentials, nonce, isOfferedElsewhere, methods, btid }
   const whole = { ...presented, tolerances: read.tolerances }
-  if (familiar) familiar.credentials = FamiliarCredentials.of(whole)
+  // One that was minted ahead of the clock is good while the clock is behind, and so is read anew each time.
+  if (familiar && nonce.generation === undefined) familiar.credentials = FamiliarCredentials.of(whole)
   return whole
 }
 
@@ -170,17 +173,27 @@ export function readDigest<Realm, User>(
   const uriForm = formOfUri(uri, request)
   if (uriForm === undefined) throw new GbaError('UA_URI_MISMATCH', `uri ${uri} is not the request target`)
   if (uriForm !== 'exact') used.push(uriForm)
-  const minted = mintedAt(nonces.key, request.nafFqdn, credentials.nonce)
-  if (minted === undefined) throw new GbaError('UA_NONCE_UNKNOWN', 'not a nonce of this NAF')
-  // A clock that runs ahead on another host may mint a little in our future; more than that is not a clock.
-  if (minted > now + 60_000) throw new GbaError('UA_NONCE_UNKNOWN', 'minted in the future')
+  const nonce = nonceOf(nonces, request.nafFqdn, credentials.nonce, now)
   if (opaque !== undefined && opaque !== UA_OPAQUE) throw new GbaError('UA_NONCE_UNKNOWN', 'opaque is not ours')
   const user = names.user(credentials.username)
-  const nonce = { nonce: credentials.nonce, mintedAt: minted, expiresAt: minted + nonces.lifetimeMs }
   requireTolerated(used, tolerances)
   const nc = countOf(credentials.nc)
   const read = { request, algorithm, qop, cnonce, credentials, nc, nonce, isOfferedElsewhere }
   return { ...read, tolerances: used, realm, user }
+}
+
+/** @throws GbaError UA_NONCE_UNKNOWN */
+function nonceOf({ key, lifetimeMs, standing }: NoncePolicy, nafFqdn: Fqdn, nonce: string, now: EpochMs): UsedNonce {
+  const minted = mintedAt(key, nafFqdn, nonce)
+  if (minted !== undefined) {
+    // A clock that runs ahead on another host may mint a little in our future; more than that is not a clock.
+    if (minted > now + 60_000) throw new GbaError('UA_NONCE_UNKNOWN', 'minted in the future')
+    return { nonce, mintedAt: minted, expiresAt: minted + lifetimeMs }
+  }
+  const its = standing?.()
+  const ahead = its && isBehind(now, its) ? mintedAhead(key, nafFqdn, nonce, its) : undefined
+  if (!its || ahead === undefined) throw new GbaError('UA_NONCE_UNKNOWN', 'not a nonce of this NAF')
+  return { nonce, mintedAt: ahead, expiresAt: ahead + lifetimeMs, generation: its.generation }
 }
 
 /** @throws GbaError UA_DEVIATION_REFUSED naming the first deviation that is not switched on */

@@ -12,6 +12,8 @@ const aNonce = (n: number, mintedAt = 2_000, expiresAt = 9_000): UsedNonce => ({
   expiresAt,
 })
 
+const standingOf = (ledger: NonceLedger) => ledger.standing() ?? assert.fail('nothing was heard of the ledger')
+
 export function nonceLedgerContract(
   adapter: Adapter<NonceLedger, { readonly maxNonces: number; readonly startedAt: number }>,
   keeps: {
@@ -221,7 +223,126 @@ export function nonceLedgerContract(
       )
     })
 
+    test(
+      'it stands at its start, and at what it has forgotten since, under one name',
+      on(2, async (ledger) => {
+        const { floor, generation } = standingOf(ledger)
+        assert.equal(floor, STARTED_AT)
+        for (const n of [1, 2, 3]) await ledger.use(aNonce(n, 2_000 + n), 1, NOW)
+        assert.equal(await ledger.use(aNonce(1, 2_001), 2, NOW), 'forgotten')
+        assert.deepEqual(standingOf(ledger), { floor: 2_001, generation })
+      }),
+    )
+
+    test(
+      'a nonce that was minted for another generation is forgotten, and costs no record',
+      on(2, async (ledger) => {
+        const { generation } = standingOf(ledger)
+        for (const n of [1, 2]) assert.equal(await ledger.use({ ...aNonce(n), generation }, 1, NOW), 'accepted')
+        for (const n of [1, 2, 3]) {
+          assert.equal(await ledger.use({ ...aNonce(n), generation: 'another' }, 2, NOW), 'forgotten')
+        }
+        for (const n of [1, 2]) assert.equal(await ledger.use({ ...aNonce(n), generation }, 1, NOW), 'reused')
+      }),
+    )
+
+    test(
+      'by a clock that is behind the start, what is minted above the floor is accepted once',
+      on(10, async (ledger) => {
+        const { floor, generation } = standingOf(ledger)
+        for (const n of [1, 2, 3]) {
+          const ahead = { ...aNonce(n, floor + 1), generation }
+          assert.equal(await ledger.use(ahead, 1, 10), 'accepted')
+          for (const now of [10, 500, NOW]) assert.equal(await ledger.use(ahead, 1, now), 'reused')
+          assert.equal(await ledger.use(ahead, 2, 10), 'accepted')
+        }
+      }),
+    )
+
+    test(
+      'by a clock that is behind all that a full ledger holds, who asks anew is served, and ousts the oldest only',
+      on(5, async (ledger) => {
+        for (let n = 0; n < 5; n++) await ledger.use(aNonce(n, 5_000 + 100 * n), 1, 6_000)
+        const standing = () => standingOf(ledger)
+        const newcomers: UsedNonce[] = []
+        for (let n = 10; n < 14; n++) {
+          const ahead = (): UsedNonce => ({ ...aNonce(n, standing().floor + 1), generation: standing().generation })
+          const first = ahead()
+          const second = (await ledger.use(first, 1, 2_500)) === 'forgotten' ? ahead() : undefined
+          if (second) assert.equal(await ledger.use(second, 1, 2_500), 'accepted')
+          newcomers.push(second ?? first)
+        }
+        for (const nonce of newcomers) assert.equal(await ledger.use(nonce, 2, 2_500), 'accepted')
+        assert.equal(await ledger.use(aNonce(4, 5_400), 2, 2_500), 'accepted')
+        assert.equal(await ledger.use(aNonce(3, 5_300), 2, 2_500), 'forgotten')
+      }),
+    )
+
+    test('whatever the clock does, no use is accepted twice, and who asks anew after `forgotten` is served', async () => {
+      const step = fc.record({
+        now: fc.constantFrom(10, 500, 1_000, 1_001, 2_000, 2_001, 5_000, 20_000),
+        n: fc.nat(5),
+        asksAnew: fc.boolean(),
+      })
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(step, { maxLength: 60, size: 'max' }),
+          fc.integer({ min: 1, max: 4 }),
+          async (steps, maxNonces) => {
+            await on(maxNonces, async (ledger) => {
+              const held = new Map<number, UsedNonce>()
+              const accepted = new Set<string>()
+              let minted = 0
+              const mint = (now: number): UsedNonce => {
+                const { floor, generation } = standingOf(ledger)
+                const nonce = `minted ${minted++}`
+                if (now > floor) return { nonce, mintedAt: now, expiresAt: now + 1_000 }
+                return { nonce, mintedAt: floor + 1, expiresAt: floor + 1_001, generation }
+              }
+              const use = async (nonce: UsedNonce, now: number) => {
+                const outcome = await ledger.use(nonce, 1, now)
+                if (outcome !== 'accepted') return outcome
+                assert.equal(accepted.has(nonce.nonce), false)
+                accepted.add(nonce.nonce)
+                return outcome
+              }
+              for (const { now, n, asksAnew } of steps) {
+                const own = held.get(n)
+                if (own !== undefined && !asksAnew) {
+                  await use(own, now)
+                  continue
+                }
+                let tries = 0
+                let outcome: string
+                do {
+                  const nonce = mint(now)
+                  held.set(n, nonce)
+                  outcome = await use(nonce, now)
+                  tries++
+                } while (outcome === 'forgotten' && tries < 5)
+                assert.ok(outcome === 'accepted' && tries <= 2, `${outcome} after ${tries} by ${now}`)
+              }
+            })()
+          },
+        ),
+        runs,
+      )
+    })
+
     if (keeps.isShared) {
+      test(
+        'hosts call it by one name, and one learns what another has made it forget',
+        on(2, async (ledger, { elsewhere }) => {
+          assert.ok(elsewhere)
+          const { generation } = standingOf(ledger)
+          for (const n of [1, 2, 3]) await ledger.use(aNonce(n, 2_000 + n), 1, NOW)
+          assert.equal(await elsewhere.use(aNonce(1, 2_001), 2, NOW), 'forgotten')
+          assert.deepEqual(standingOf(elsewhere), { floor: 2_001, generation })
+          const ahead = { ...aNonce(9, 2_010), generation }
+          assert.deepEqual([await elsewhere.use(ahead, 1, 10), await ledger.use(ahead, 1, 10)], ['accepted', 'reused'])
+        }),
+      )
+
       test(
         'exactly one of 20 racing callers on two hosts is accepted',
         on(100, async (ledger, { elsewhere }) => {
@@ -243,6 +364,7 @@ export function nonceLedgerContract(
           for (const n of [1, 2, 3, 4]) await ledger.use(aNonce(n, 2_000 + n), 5, NOW)
           const again = await opened.reopen?.()
           assert.ok(again)
+          assert.deepEqual(standingOf(again.store), { floor: 2_001, generation: standingOf(ledger).generation })
           assert.equal(await again.store.use(aNonce(4, 2_004), 5, NOW), 'reused')
           assert.equal(await again.store.use(aNonce(4, 2_004), 4, NOW), 'accepted')
           assert.equal(await again.store.use(aNonce(1, 2_001), 9, NOW), 'forgotten')

@@ -43,7 +43,7 @@ describe('a process whose clock jumps by two hours', () => {
     })
     ca = await readFile(join(site.directory, 'certs', 'ca.pem'))
     clock = join(site.directory, 'clock')
-    // Up for longer than any jump: what was minted before its start a process never takes.
+    // Up for longer than a jump; one more goes behind its start.
     await jump('-3h')
     const library = await run('faketime', ['-m', '-f', '+0', 'sh', '-c', 'echo "$LD_PRELOAD"'], { env: process.env })
     const env = {
@@ -128,6 +128,13 @@ describe('a process whose clock jumps by two hours', () => {
     await comesAnew()
     // Resumed or not, the session proves nobody: what came over it is asked for credentials as ever.
     await meet(ahead.session)
+    await nothingTwice()
+
+    await jump('-4h')
+    await nothingTwice()
+    const beforeStart = await comesAnew()
+    assert.equal((await beforeStart.request('PUT', OWN, { body: '<a/>' })).status, 200)
+    accepted++
     await nothingTwice()
 
     await jump('+0')

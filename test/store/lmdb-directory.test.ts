@@ -217,6 +217,18 @@ describe('lmdbNonceLedger', () => {
     assert.deepEqual(readdirSync(directory).sort(), ['nonces-two.mdb', 'nonces-two.mdb-lock'])
   })
 
+  test('what was minted ahead of a clock that was behind is of no other boot, whatever the clock says then', async () => {
+    const directory = aDirectory()
+    const before = lmdbNonceLedger({ directory, ...limits, bootId: 'one' })
+    const { floor, generation } = before.standing() ?? assert.fail('it stands nowhere')
+    const ahead = { ...nonce, mintedAt: floor + 1, generation }
+    assert.equal(await before.use(ahead, 1, 10), 'accepted')
+    await before.close()
+    const after = lmdbNonceLedger({ directory, ...limits, startedAt: 10, bootId: 'two' })
+    for (const now of [10, floor, floor + 1, 3_000]) assert.equal(await after.use(ahead, 1, now), 'forgotten')
+    await after.close()
+  })
+
   test('where boots have no names one file goes on', async () => {
     const directory = aDirectory()
     for (const outcome of ['accepted', 'reused']) {

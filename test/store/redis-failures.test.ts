@@ -84,6 +84,28 @@ describe('a Redis that fails', () => {
     }
   })
 
+  peerTest('lost while the clock is set back, it forgets what this host has used before', REDIS_PROGRAMS, async (t) => {
+    const redis = await server(t)
+    const [host] = closing(t, await twoHosts(over(redis.node)))
+    const keys = ['records', 'order', 'mark'].map((name) => `gba:{nonces-0}:${name}`)
+    for (const gone of [...keys.map((key) => ['DEL', key]), ['FLUSHALL']]) {
+      await delay(2)
+      const used = aFreshNonce()
+      assert.equal(await host.ledger.use(used, 1, Date.now()), 'accepted')
+      const { floor = 0, generation = '' } = host.ledger.standing() ?? {}
+      const back = floor - 3_600_000
+      const ahead = { ...aFreshNonce(), mintedAt: floor + 1, generation }
+      assert.equal(await host.ledger.use(ahead, 1, back), 'accepted')
+      assert.ok(['1', 'OK'].includes(await redis.command(...gone)))
+      // It has not heard of the loss when it asks.
+      for (const now of [back, floor, Date.now()]) {
+        assert.equal(await host.ledger.use(ahead, 1, now), 'forgotten')
+        assert.equal(await host.ledger.use(used, 1, now), 'forgotten')
+      }
+      assert.notEqual(host.ledger.standing()?.generation, generation)
+    }
+  })
+
   peerTest('hung, it is 503 in bounded time, and service follows when it goes on', REDIS_PROGRAMS, async (t) => {
     const redis = await server(t)
     const hosts = closing(t, await twoHosts(over(redis.node)))
@@ -262,6 +284,14 @@ describe('a Redis cluster', () => {
     await delay(500)
     assert.equal(load.unavailable(), 0)
     await load.stop()
+    await until(async () => [one, two].every(({ ledger }) => ledger.standing() !== undefined))
+    // Set back: each part of the ledger has a name of its own, and the hosts one for all of them.
+    const { floor = 0, generation = '' } = one.ledger.standing() ?? {}
+    for (let n = 0; n < 50; n++) {
+      const ahead = { ...aFreshNonce(), mintedAt: Math.max(floor, two.ledger.standing()?.floor ?? 0) + 1, generation }
+      const outcomes = [await one.ledger.use(ahead, 1, floor - 1_000), await two.ledger.use(ahead, 1, floor - 1_000)]
+      assert.deepEqual(outcomes, ['accepted', 'reused'])
+    }
     const [lost, ...others] = cluster.servers
     assert.ok(lost)
     await lost.stop()

@@ -193,6 +193,10 @@ const shiftedOnce = <Value>(store: OnceStore<Value>): OnceStore<Value> => ({
 })
 
 const shiftedLedger = (ledger: NonceLedger): NonceLedger => ({
-  use: ({ nonce, mintedAt, expiresAt }, nc, now) =>
-    ledger.use({ nonce, mintedAt: BASE + mintedAt, expiresAt: BASE + expiresAt }, nc, BASE + now),
+  use: (nonce, nc, now) =>
+    ledger.use({ ...nonce, mintedAt: BASE + nonce.mintedAt, expiresAt: BASE + nonce.expiresAt }, nc, BASE + now),
+  standing() {
+    const standing = ledger.standing()
+    return standing && { ...standing, floor: standing.floor - BASE }
+  },
 })

@@ -66,7 +66,7 @@ const OURS: Readonly<Record<string, readonly string[]>> = {
   'core/identity.ts': ['parseTmpi', 'parseBtid'],
   // how our nonces are made
   'ua/challenge.ts': ['UA_OPAQUE'],
-  'ua/nonce.ts': ['NONCE_RANDOM_OCTETS', 'mintedAt'],
+  'ua/nonce.ts': ['NONCE_RANDOM_OCTETS', 'isBehind', 'mintedAhead', 'mintedAt'],
   // which deviations are let through
   'ua/verify.ts': ['requireTolerated'],
   // proof that a check was made, and of what

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import type { Fqdn } from '../../src/core/identity.ts'
 import { Secret } from '../../src/core/secret.ts'
-import { mintedAt, mintNonce, NONCE_RANDOM_OCTETS } from '../../src/ua/nonce.ts'
+import { mintedAhead, mintedAt, mintNonce, NONCE_RANDOM_OCTETS } from '../../src/ua/nonce.ts'
 
 const NAF = 'xcap.example.org' as Fqdn
 const key = new Secret(new Uint8Array(32).fill(7))
@@ -28,6 +28,25 @@ describe('a nonce', () => {
     fc.assert(
       fc.property(keys, instants, randoms, (aKey, now, someRandom) => {
         assert.match(mintNonce(aKey, NAF, now, someRandom), /^[A-Za-z0-9_-]{40}$/)
+      }),
+    )
+  })
+
+  test('is minted just above the floor of a ledger that the clock is behind, for that ledger alone', () => {
+    fc.assert(
+      fc.property(keys, instants, fc.nat(), randoms, fc.uuid(), fc.uuid(), (aKey, now, by, someRandom, its, other) => {
+        fc.pre(its !== other && now + by < 2 ** 48 - 1)
+        const standing = { floor: now + by, generation: its }
+        const ahead = mintNonce(aKey, NAF, now, someRandom, standing)
+        assert.match(ahead, /^[A-Za-z0-9_-]{40}$/)
+        assert.equal(mintedAhead(aKey, NAF, ahead, standing), now + by + 1)
+        assert.equal(mintedAhead(aKey, NAF, ahead, { ...standing, floor: 0 }), now + by + 1)
+        assert.equal(mintedAhead(aKey, NAF, ahead, { ...standing, generation: other }), undefined)
+        assert.equal(mintedAhead(aKey, 'other.example.org' as Fqdn, ahead, standing), undefined)
+        assert.equal(mintedAt(aKey, NAF, ahead), undefined)
+        const plain = mintNonce(aKey, NAF, now + by + 1, someRandom, standing)
+        assert.equal(mintedAt(aKey, NAF, plain), now + by + 1)
+        assert.equal(mintedAhead(aKey, NAF, plain, standing), undefined)
       }),
     )
   })

@@ -9,6 +9,7 @@ import { Secret } from '../../src/core/secret.ts'
 import { TOLERANCE_NAMES, type Tolerances } from '../../src/core/tolerances.ts'
 import { type FaultCode, GbaError } from '../../src/errors.ts'
 import { type ChallengePolicy, realmOf, UA_OPAQUE } from '../../src/ua/challenge.ts'
+import type { Familiar } from '../../src/ua/familiar.ts'
 import { mintNonce } from '../../src/ua/nonce.ts'
 import {
   authenticationInfo,
@@ -209,6 +210,7 @@ const EVERY: Tolerances = new Set(TOLERANCE_NAMES)
 const NONE: Tolerances = new Set()
 const nonces = { key: new Secret(new Uint8Array(32).fill(3)), lifetimeMs: LIFETIME_MS }
 const mint = (mintedAt = NOW, naf = NAF, key = nonces.key) => mintNonce(key, naf, mintedAt, new Uint8Array(9))
+const HOUR_MS = 3_600_000
 const TARGET = '/resource-lists/users/sip:alice@example.org/index?xmlns(a=b)'
 
 const good: OutgoingCredentials = {
@@ -328,6 +330,25 @@ describe('credentials are refused', () => {
   ] as const satisfies [string, Changes, FaultCode][]) {
     test(`${why}: ${code}`, () => refuses(code, () => readWith(changes)))
   }
+
+  test('over a nonce minted ahead of a clock that was behind, from when it is not any more: UA_NONCE_UNKNOWN', () => {
+    const standing = { floor: NOW, generation: 'one' }
+    const policyAt = (its: typeof standing | undefined) => ({ ...nonces, standing: () => its })
+    const ahead = mintNonce(nonces.key, NAF, NOW - HOUR_MS, new Uint8Array(9), standing)
+    const request = sending([formatAuthorization(withChanges({ nonce: ahead }))])
+    const readAt = (now: number, its: typeof standing | undefined) =>
+      readCredentials(request, policy, policyAt(its), now, EVERY)
+    for (const now of [0, NOW - HOUR_MS, NOW]) {
+      const { generation, mintedAt } = readAt(now, standing).nonce
+      assert.deepEqual([generation, mintedAt], ['one', NOW + 1])
+      refuses('UA_NONCE_UNKNOWN', () => readAt(now, { ...standing, generation: 'two' }))
+      refuses('UA_NONCE_UNKNOWN', () => readAt(now, undefined))
+    }
+    refuses('UA_NONCE_UNKNOWN', () => readAt(NOW + 1, standing))
+    const familiar: Familiar = { credentials: undefined }
+    readCredentials({ ...request, familiar }, policy, policyAt(standing), NOW, EVERY)
+    assert.equal(familiar.credentials, undefined)
+  })
 
   test('with a qop that the policy does not have', () => {
     const authOnly = { ...policy, qop: ['auth'] } as const
