@@ -3,6 +3,7 @@ import type { StageOptions } from './ap-stages.ts'
 import { productTokens } from './core/headers.ts'
 import type { UaProtocolId } from './core/naf-id.ts'
 import { GbaError } from './errors.ts'
+import type { Likeness } from './http/likeness.ts'
 import type { ApRequest, Arrival, Connection, Naf, Passage } from './passage.ts'
 import { addressedNaf } from './ua/addressed-naf.ts'
 import type { DoorPolicy } from './ua/doors.ts'
@@ -15,6 +16,9 @@ export type ArrivalOptions = Pick<StageOptions, 'nafs' | 'routes' | 'headerCount
 /** The first stage: everything about a request that can be judged before its author is known. */
 export function arrivals(options: ArrivalOptions) {
   const isOurs = (uri: XcapUri) => options.accessLog !== undefined && isAccessLog(uri)
+
+  /** What was found of heads that are kept; it goes with them, and with these rules. */
+  const founds = new WeakMap<Likeness, Found>()
 
   /** Which NAF is meant. @throws GbaError UT_REQUEST_MALFORMED, UA_SNI_MISMATCH, UA_NAF_UNKNOWN */
   function address(passage: Passage, connection: Connection): NonNullable<Passage['naf']> {
@@ -37,7 +41,7 @@ export function arrivals(options: ArrivalOptions) {
     const methods = isOurs(uri) ? ACCESS_LOG_METHODS : route.methods
     passage.methods = methods
     if (!methods.includes(method)) throw new GbaError('UT_METHOD_NOT_ALLOWED', method)
-    return new Found(options, connection, {
+    return new Found(connection, {
       arrival: { nafFqdn, naf, route, uri },
       methods,
       tokens: productTokens(request.userAgent),
@@ -53,10 +57,9 @@ export function arrivals(options: ArrivalOptions) {
     /** @throws GbaError of what is not addressed, formed or routed as it has to be */
     arrive(passage: Passage, connection: Connection): Found {
       const { likeness } = passage.request
-      const known = Found.of(likeness, options, connection)
-      const found = known ?? look(passage, connection)
-      if (known) known.isFamiliar = true
-      else if (likeness) likeness.note = found
+      const known = likeness?.isKept ? founds.get(likeness) : undefined
+      const found = known?.holdsOn(connection) ? known : look(passage, connection)
+      found.isFamiliar = found === known
       const { nafFqdn, naf, route, uri } = found.arrival
       passage.connection = connection
       passage.naf = found.arrival
@@ -64,6 +67,11 @@ export function arrivals(options: ArrivalOptions) {
       passage.found = found
       passage.arrival = { at: options.now(), nafFqdn, naf, route, uri }
       return found
+    },
+
+    /** To be told of requests whose author is known: what is found of those of strangers is not worth keeping. */
+    keep({ request: { likeness }, found }: Passage): void {
+      if (likeness?.isKept && found && !found.isFamiliar) founds.set(likeness, found)
     },
   }
 }

@@ -1,4 +1,3 @@
-import type { Likeness } from './http/likeness.ts'
 import type { Arrival, Connection, Permission } from './passage.ts'
 import type { Authenticated } from './ua/authenticated.ts'
 import type { DoorPolicy, Knock } from './ua/doors.ts'
@@ -13,7 +12,6 @@ type Who = Pick<Authenticated, 'ussList' | 'btid' | 'impi' | 'username'>
  * connections that tell the same. Credentials are judged anew each time, and so is all that depends on the clock.
  */
 export class Found {
-  readonly #rules: object
   readonly #serverName: string | undefined
   readonly #suiteId: string | undefined
   readonly arrival: Omit<Arrival, 'at'>
@@ -28,13 +26,10 @@ export class Found {
   #permitted: { readonly who: Who; readonly permission: Permission } | undefined
   #sent: Sent | undefined
 
-  /** @param rules  by which it was found: it counts under no others */
   constructor(
-    rules: object,
     { serverName, suiteId }: Connection,
     found: Pick<Found, 'arrival' | 'methods' | 'tokens' | 'uaProtocolIds' | 'doorPolicy'>,
   ) {
-    this.#rules = rules
     this.#serverName = serverName
     this.#suiteId = suiteId
     this.arrival = found.arrival
@@ -44,11 +39,9 @@ export class Found {
     this.doorPolicy = found.doorPolicy
   }
 
-  /** What was found of requests like this one; undefined: nothing, or under other rules. */
-  static of(likeness: Likeness | undefined, rules: object, connection: Connection): Found | undefined {
-    const note = likeness?.note
-    if (!(note instanceof Found) || note.#rules !== rules) return undefined
-    return note.#serverName === connection.serverName && note.#suiteId === connection.suiteId ? note : undefined
+  /** Whether the same would be found on this connection. */
+  holdsOn({ serverName, suiteId }: Connection): boolean {
+    return this.#serverName === serverName && this.#suiteId === suiteId
   }
 
   /** The permission of one who is the same, down to the very settings. */

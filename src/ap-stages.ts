@@ -74,7 +74,7 @@ export interface OwnAnswer {
 export function stagesOf(options: StageOptions) {
   const { audit, doors, failures, now, traces } = options
 
-  const { address, arrive, isOurs } = arrivals(options)
+  const { address, arrive, isOurs, keep } = arrivals(options)
 
   /** @throws GbaError of arrival and authentication */
   async function enter(passage: Passage, connection: Connection): Promise<void> {
@@ -122,9 +122,11 @@ export function stagesOf(options: StageOptions) {
   }
 
   /** Authorise: whether this subscriber may do this, and as whom. */
-  function permit({ request }: Passage, found: Found, who: Authenticated): Permission {
+  function permit(passage: Passage, found: Found, who: Authenticated): Permission {
     const known = found.permissionOf(who)
     if (known) return known
+    const { request } = passage
+    keep(passage)
     const { uri, route } = found.arrival
     inspectIdentityHeaders(request.rawHeaders)
     const intended = parseIdentityHeader(request.intendedIdentity)

@@ -88,7 +88,7 @@ export interface ApRequest {
   readonly announcesBody: boolean
   /** Address of whoever is at the other end of the connection. */
   readonly peer: string
-  /** Where its reader compares: what it has in common with others of its connection. */
+  /** Where its reader compares: what it has in common with others, on whatever connection they come. */
   readonly likeness?: Likeness
 }
 

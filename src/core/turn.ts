@@ -7,7 +7,7 @@ export type TurnStep = 'commit' | 'send'
 const waiting: Record<TurnStep, (() => void)[]> = { commit: [], send: [] }
 let isArmed = false
 
-/** Runs `work` at its step of this turn; or of the next one, where that step is over. It must not throw. */
+/** Runs `work` at its step of this turn; or of the next one, where that step is over. */
 export function atEndOfTurn(step: TurnStep, work: () => void): void {
   waiting[step].push(work)
   if (isArmed) return
@@ -30,5 +30,14 @@ function send(): void {
 function run(step: TurnStep): void {
   const works = waiting[step]
   waiting[step] = []
-  for (const work of works) work()
+  for (const work of works) {
+    try {
+      work()
+    } catch (error) {
+      // The others are not to suffer for it.
+      queueMicrotask(() => {
+        throw error
+      })
+    }
+  }
 }

@@ -46,12 +46,14 @@ export function readAlikeHead(
 const VALUE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
 
 /**
- * Reads heads, and remembers those that come again and again, whoever sends them. Bounded: what came once is not kept, so
- * that a crowd of strangers fills it with nothing, and when it is full it forgets all.
+ * Reads heads, and remembers those that come again and again, whoever sends them and on whatever connection. Bounded: what
+ * came once is not kept, so that a crowd of strangers fills it with nothing, and when it is full it forgets all.
  */
 export class HeadReader {
   readonly #limits: HeadLimits
   readonly #known = new Map<string, KnownHead>()
+  /** Of the known ones. */
+  #octets = 0
   /** Request lines that came once. */
   readonly #met = new Set<string>()
 
@@ -62,36 +64,48 @@ export class HeadReader {
   /** What `readRequestHead` says. */
   read(octets: Buffer): RequestHead | 'more' | 'other' {
     const line = beginningOf(octets)
-    const known = this.#known.get(line)
+    const known = line === undefined ? undefined : this.#known.get(line)
     const alike = known && readAlikeHead(octets, known)
     if (alike) return alike
     const head = readRequestHead(octets, this.#limits)
-    if (typeof head !== 'string') this.#remember(line, octets, head)
+    if (typeof head !== 'string' && line !== undefined) this.#remember(line, octets, head)
     return head
+  }
+
+  /** From time to time: heads name people, who may be gone. */
+  forget(): void {
+    this.#known.clear()
+    this.#met.clear()
+    this.#octets = 0
   }
 
   #remember(line: string, octets: Buffer, head: RequestHead): void {
     if (!this.#met.has(line)) {
-      if (this.#met.size >= MOST_KNOWN) this.#met.clear()
+      if (this.#met.size >= MOST_MET) this.#met.clear()
       this.#met.add(line)
       return
     }
     const known = knownHead(octets, head)
     if (known === undefined) return
-    if (this.#known.size >= MOST_KNOWN) this.#known.clear()
+    const more = known.octets.length - (this.#known.get(line)?.octets.length ?? 0)
+    if (this.#octets + more > MOST_OCTETS) this.forget()
+    this.#octets += this.#known.has(line) ? more : known.octets.length
     this.#known.set(line, known)
+    head.likeness.isKept = true
   }
 }
 
-/** 20 MiB at most, with what is noted. */
-const MOST_KNOWN = 4_096
+/** 4,096 heads of usual length. Their texts, and what is found of them, take some six times as much. */
+const MOST_OCTETS = 2 * 1024 * 1024
+const MOST_MET = 4_096
 
-/** Method and target, where that is what it is. */
-function beginningOf(octets: Buffer): string {
+/** Method and target, where they are. */
+function beginningOf(octets: Buffer): string | undefined {
   const space = octets.indexOf(SPACE, LONGEST_METHOD_AND_SPACE)
-  return octets.toString('latin1', 0, Math.min(space < 0 ? 0 : space, LONGEST))
+  return space < 0 || space > LONGEST_LINE ? undefined : octets.toString('latin1', 0, space)
 }
 
 const SPACE = 0x20
 /** Behind every method is more than that of a target that is worth it. */
 const LONGEST_METHOD_AND_SPACE = 7
+const LONGEST_LINE = 512

@@ -34,9 +34,11 @@ export function strictFront(server: HttpsServer, { limits, isForGeneral, takes, 
   const general = server.listeners('secureConnection') as ((socket: TLSSocket) => void)[]
   server.removeAllListeners('secureConnection')
   let isStopping = false
+  const heads = new HeadReader(limits)
+  let forgotAt = Date.now()
   const host: FrontHost = {
     limits,
-    heads: new HeadReader(limits),
+    heads,
     keepAliveHeader: `connection: keep-alive\r\nkeep-alive: timeout=${Math.floor(limits.keepAliveTimeoutMs / 1000)}\r\n`,
     get isStopping() {
       return isStopping
@@ -67,6 +69,9 @@ export function strictFront(server: HttpsServer, { limits, isForGeneral, takes, 
   const timer = setInterval(() => {
     const now = Date.now()
     for (const connection of connections) connection.check(now)
+    if (Math.abs(now - forgotAt) < FORGET_MS) return
+    forgotAt = now
+    heads.forget()
   }, CHECK_MS).unref()
   server.once('close', () => clearInterval(timer))
   return {
@@ -81,6 +86,9 @@ export function strictFront(server: HttpsServer, { limits, isForGeneral, takes, 
     },
   }
 }
+
+/** Heads that are in use are soon known again. */
+const FORGET_MS = 600_000
 
 const fronts = new WeakMap<Socket, FrontConnection>()
 

@@ -28,16 +28,20 @@ export class Queue<Item extends object> {
   }
 
   delete(item: Item): void {
-    const at = this.#items.indexOf(item, this.#head)
+    const at = this.#items.at(-1) === item ? this.#items.length - 1 : this.#items.indexOf(item, this.#head)
     if (at < 0) return
     this.#items[at] = undefined
     this.#size--
     while (this.#head < this.#items.length && this.#items[this.#head] === undefined) this.#head++
-    if (this.#size > 0 && this.#head < MOST_LEFT) return
-    this.#items.splice(0, this.#head)
+    while (this.#items.length > this.#head && this.#items.at(-1) === undefined) this.#items.pop()
+    if (this.#items.length - this.#size > (this.#size === 0 ? 0 : this.#size + MOST_LEFT)) this.#moveUp()
+  }
+
+  #moveUp(): void {
+    this.#items = this.#items.filter((item) => item !== undefined)
     this.#head = 0
   }
 }
 
-/** Places of those who have left, before the others move up. */
+/** Places of those who have left, beside as many as are left, before the others move up. */
 const MOST_LEFT = 1024

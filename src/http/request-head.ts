@@ -23,7 +23,7 @@ export interface RequestHead {
   readonly intendedIdentity: readonly string[]
   /** Where the value of the last Authorization begins, in octets. */
   readonly authorizationAt: number | undefined
-  /** What it has in common with others of its connection. */
+  /** What it has in common with others, on whatever connection they come. */
   readonly likeness: Likeness
 }
 

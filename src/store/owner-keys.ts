@@ -3,6 +3,8 @@ import { ownCopy } from './access-entries.ts'
 import { recordKey, type SealKeys } from './seal.ts'
 
 const OCTETS = 32
+/** Of an owner that is remembered: few are longer, and strangers may name any. */
+const LONGEST = 128
 
 interface Generation {
   readonly places: Map<Impu, number>
@@ -20,7 +22,7 @@ export class OwnerKeys {
   #young: Generation
   #old: Generation | undefined
 
-  /** @param most  owners of one generation; each takes some 150 octets. 65,536 by default */
+  /** @param most  owners of one generation; each takes 300 octets at most. 65,536 by default */
   constructor(keys: SealKeys, database: string, most = 65_536) {
     this.#keys = keys
     this.#database = database
@@ -33,6 +35,7 @@ export class OwnerKeys {
     const young = keyIn(this.#young, owner)
     if (young !== undefined) return young
     const key = (this.#old && keyIn(this.#old, owner)) ?? recordKey(this.#keys, this.#database, owner)
+    if (owner.length > LONGEST) return key
     if (this.#young.places.size >= this.#most) {
       this.#old = this.#young
       this.#young = this.#generation()

@@ -45,8 +45,9 @@ export function parseXcapUri(target: string, xcapRoot = ''): XcapUri {
   if (!AUID.test(auid)) refuseName(auid, 'AUID')
   if (tree !== 'users' && tree !== 'global') refuseName(tree, 'tree')
   const xui = tree === 'users' ? readXui(end > 2 ? segments[2] : undefined) : undefined
-  const start = xui === undefined ? `${auid}/${tree}` : `${auid}/${tree}/${xui}`
-  const documentSelector = start + readDocumentPath(segments, xui === undefined ? 2 : 3, end)
+  const start = xui === undefined ? [auid, tree] : [auid, tree, xui]
+  // Joined at one go: a text that was put together piece by piece holds on to all of its pieces.
+  const documentSelector = [...start, ...readDocumentPath(segments, start.length, end)].join('/')
   const uri: Writable<XcapUri> = { target, auid, tree, documentSelector }
   if (xui !== undefined) uri.xui = xui
   if (split >= 0) uri.nodeSelector = readNodeSelector(segments.slice(split + 1))
@@ -82,17 +83,15 @@ function readXui(segment: string | undefined): Impu {
   return parseImpu(text) ?? malformed('XUI is no SIP or tel URI')
 }
 
-/** @returns the names from start to end, decoded, each behind a slash */
-function readDocumentPath(segments: readonly string[], start: number, end: number): string {
+/** @returns the names from start to end, decoded */
+function readDocumentPath(segments: readonly string[], start: number, end: number): string[] {
   if (start >= end) malformed('no document')
-  let path = ''
-  for (const segment of segments.slice(start, end)) {
+  return segments.slice(start, end).map((segment) => {
     const name = decodeSegment(segment)
     if (EARLY_DELIMITER.test(name)) ambiguous('query or fragment delimiter in the document path')
     if (TREE_LIKE.test(name)) ambiguous('a second tree in the document path')
-    path += `/${name}`
-  }
-  return path
+    return name
+  })
 }
 
 function readNodeSelector(segments: readonly string[]): string {

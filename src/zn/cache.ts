@@ -96,7 +96,8 @@ export function cachedKeySource(source: KeySource, options: KeyCacheOptions): Ke
         shared?.keep(key, bia, fetchedAt)
       }
       options.onFetch?.(bir, undefined, fetchedAt - askedAt, trace)
-      return bia
+      // What was to be forgotten may be this: nobody who waits gets it.
+      return orders === ordersBefore ? bia : ask(key, bir, trace)
     } catch (error) {
       options.onFetch?.(bir, error instanceof GbaError ? error.code : 'INTERNAL', now() - askedAt, trace)
       if (error instanceof GbaError && error.code === 'ZN_BTID_UNKNOWN') {

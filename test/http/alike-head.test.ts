@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type KnownHead, knownHead, readAlikeHead } from '../../src/http/alike-head.ts'
+import { HeadReader, type KnownHead, knownHead, readAlikeHead } from '../../src/http/alike-head.ts'
 import { readRequestHead } from '../../src/http/request-head.ts'
 import { caseOf, type Random, randomOf } from './request-head-cases.ts'
 
@@ -109,3 +109,47 @@ function change(octets: Buffer, { from, to }: KnownHead, random: Random): Buffer
 }
 
 const ODD = [0, 9, 10, 13, 32, 58, 127, 128, 255]
+
+describe('a reader of heads', () => {
+  const octetsOf = (n: number, response: string, pad = 0) =>
+    Buffer.from(
+      `GET /d/users/sip:u${n}@b.c/index HTTP/1.1\r\nHost: a\r\nAuthorization: ${response}\r\nX: ${'x'.repeat(pad)}\r\n\r\n`,
+    )
+  const readTwice = (reader: HeadReader, n: number, pad?: number) => {
+    for (const response of ['r1', 'r2']) reader.read(octetsOf(n, response, pad))
+    const head = reader.read(octetsOf(n, 'r3', pad))
+    if (typeof head === 'string') throw new TypeError(head)
+    return head
+  }
+
+  test('keeps what comes again, and nothing of what came once', () => {
+    const reader = new HeadReader(LIMITS)
+    const once = reader.read(octetsOf(1, 'r0'))
+    assert.equal(typeof once === 'string' || once.likeness.isKept, false)
+    const head = readTwice(reader, 1)
+    assert.equal(head.likeness.isKept, true)
+    assert.deepEqual(head.authorization, ['r3'])
+    const again = reader.read(octetsOf(1, 'r4'))
+    assert.equal(typeof again === 'string' ? again : again.likeness, head.likeness)
+  })
+
+  test('forgets all when it is told to, and when it has had enough', () => {
+    const reader = new HeadReader(LIMITS)
+    const { likeness } = readTwice(reader, 1)
+    reader.forget()
+    assert.notEqual(readTwice(reader, 1).likeness, likeness)
+    const kept = readTwice(reader, 1).likeness
+    for (let n = 2; n < 1_200; n++) readTwice(reader, n, 1_900)
+    assert.notEqual(readTwice(reader, 1).likeness, kept)
+  })
+
+  test('looks at no request line that is very long, and at none that is not there', () => {
+    const reader = new HeadReader(LIMITS)
+    const long = Buffer.from(`GET /${'x'.repeat(600)} HTTP/1.1\r\nHost: a\r\nAuthorization: r\r\n\r\n`)
+    for (let times = 0; times < 3; times++) {
+      const head = reader.read(long)
+      assert.equal(typeof head === 'string' || head.likeness.isKept, false)
+    }
+    assert.equal(reader.read(Buffer.from('GET')), 'more')
+  })
+})

@@ -71,3 +71,13 @@ describe('a queue', () => {
     assert.equal(queue.first, items[4990])
   })
 })
+
+test('whoever is refused as it comes costs the same, however many were before it', () => {
+  const { queue, items } = queueOf(3)
+  for (let n = 0; n < 200_000; n++) {
+    const refused = { n }
+    queue.add(refused)
+    queue.delete(refused)
+  }
+  assert.deepEqual(queue.all(), items)
+})

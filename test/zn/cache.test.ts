@@ -364,13 +364,16 @@ describe('keys that are to be forgotten', () => {
     assert.equal(bsf.asked, 4)
   })
 
-  test('are not kept where they were on their way', async () => {
+  test('are neither kept nor given to anybody where they were on their way: the BSF is asked anew', async () => {
     const { bsf, cache, waiting } = world()
     bsf.answer = undefined
     const asked = cache.fetch(aBir())
     cache.forget(aBir().btid)
-    waiting[0]?.resolve(aBia())
-    await asked
-    assert.deepEqual([cache.cached(aBir()), cache.counts().known], [undefined, 0])
+    const [before, after] = [aBia(), aBia()]
+    bsf.answer = () => after
+    waiting[0]?.resolve(before)
+    assert.equal(await asked, after)
+    assert.equal(cache.cached(aBir()), after)
+    assert.equal(bsf.asked, 2)
   })
 })
