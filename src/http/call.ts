@@ -8,6 +8,8 @@ export interface OutgoingRequest {
   readonly body: Uint8Array | undefined
   /** How often it was sent before, by others. Default: never. */
   readonly timesSent?: number
+  /** How long it has waited already, of what it may; ms. Default: not at all. */
+  readonly waitedMs?: number
 }
 
 /** Where an answer goes. Nothing is called before `request` has returned. */
@@ -51,16 +53,19 @@ export class PendingCall implements Call {
   readonly sink: AnswerSink
   /** Monotonic clock, ms: without an answer until then there will be none. */
   readonly giveUpAt: number
+  /** From when its wait counts. */
+  readonly since: number
   /** undefined once it is over. */
   holder: Holder | undefined
   timesSent: number
   hasBegun = false
   isAborted = false
 
-  constructor(request: OutgoingRequest, sink: AnswerSink, giveUpAt: number, holder: Holder) {
+  constructor(request: OutgoingRequest, sink: AnswerSink, now: number, limitMs: number, holder: Holder) {
     this.request = request
     this.sink = sink
-    this.giveUpAt = giveUpAt
+    this.giveUpAt = now + limitMs
+    this.since = now - (request.waitedMs ?? 0)
     this.holder = holder
     this.timesSent = request.timesSent ?? 0
   }

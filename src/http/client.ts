@@ -86,7 +86,7 @@ class Pool implements Client, ConnectionPool, Holder {
 
   request(request: OutgoingRequest, sink: AnswerSink): Call {
     const { connectTimeoutMs, timeoutMs, maxWaiting, name } = this.#options
-    const pending = new PendingCall(request, sink, performance.now() + connectTimeoutMs + timeoutMs, this)
+    const pending = new PendingCall(request, sink, performance.now(), connectTimeoutMs + timeoutMs, this)
     this.#queue.add(pending)
     if (this.#closed !== undefined) {
       this.#refuse(pending, new GbaError('UT_AS_UNREACHABLE', `${name}: closed`))
@@ -201,11 +201,11 @@ class Pool implements Client, ConnectionPool, Holder {
 
   /** Who waits for a connection that is being opened has the time that it may take; others wait for the server. */
   #refuseWhoWaitsTooLong(now: number): void {
-    const { connections, connectTimeoutMs, timeoutMs, maxWaitMs = Infinity, name } = this.#options
+    const { connections, maxWaitMs = Infinity, name } = this.#options
     if (this.#opening > 0 || this.open < connections) return
     for (const pending of this.#queue.all()) {
-      if (now - (pending.giveUpAt - connectTimeoutMs - timeoutMs) < maxWaitMs) break
-      this.#drop(pending, new GbaError('UT_AS_OVERLOADED', `${name}: every connection is busy for too long`))
+      if (now - pending.since >= maxWaitMs)
+        this.#drop(pending, new GbaError('UT_AS_OVERLOADED', `${name}: every connection is busy for too long`))
     }
   }
 

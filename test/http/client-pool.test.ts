@@ -85,6 +85,19 @@ describe('requests for which there is no connection', () => {
     )
   })
 
+  test('are refused sooner where they have waited before', async () => {
+    const { client, held } = await holding({ connections: 1, maxWaitMs: 600_000 })
+    const first = ask(client, get('/1'))
+    await until(() => held.length === 1)
+    const other = ask(client, get('/2'))
+    await assert.rejects(ask(client, { ...get('/3'), waitedMs: 600_000 }), overloaded)
+    held[0]?.answer()
+    await until(() => held.length === 2)
+    held[1]?.answer()
+    await Promise.all([first, other])
+    assert.equal(held[1]?.target, '/2')
+  })
+
   test('are refused as overload, which is 503 and no fault of the UE', async () => {
     const { client } = await holding({ connections: 1, maxWaiting: 0 })
     ask(client).catch(() => {})
