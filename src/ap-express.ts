@@ -8,7 +8,7 @@ import { dateLine } from './http/exchange.ts'
 import type { Exchange } from './http/front.ts'
 import { reuseBody, reuseReadBuffer } from './http/read-buffers.ts'
 import type { RequestHead } from './http/request-head.ts'
-import type { Place } from './load.ts'
+import type { Overload, Place } from './load.ts'
 import type { Logger } from './observe/log.ts'
 import type { ApRequest, Connection, Passage } from './passage.ts'
 import type { Shedding } from './shedding.ts'
@@ -51,23 +51,26 @@ export const EXPRESS_BODY_BYTES = 65_536
  * general road, and so is what is checked on the way out; only the carrying differs.
  */
 export function expressLane(options: ExpressOptions): (exchange: Exchange) => void {
-  const { shedding } = options
-  return (exchange) => {
-    const place = shedding.enter()
-    if (place) {
-      void new Carriage(options, exchange, place).go()
-      return
-    }
-    const { head, peer } = exchange
-    const request = { id: randomUUID(), method: head.method, peer }
-    try {
-      const { status, headers, body } = shedding.refusal(request)
-      exchange.send(status, idLine(request.id) + ownFields(headers), body)
-    } catch (err) {
-      // What cannot be recorded is not answered; and nobody is above this to catch it.
-      options.log.error({ err, requestId: request.id }, 'ut.failed')
-      exchange.cut()
-    }
+  return (exchange) =>
+    options.shedding.arrive(
+      (place, waitedMs) => {
+        if (exchange.isGone) place.leave()
+        else void new Carriage(options, exchange, place, waitedMs).go()
+      },
+      (why) => refuse(options, exchange, why),
+    )
+}
+
+function refuse({ shedding, log }: ExpressOptions, exchange: Exchange, why: Overload): void {
+  const { head, peer } = exchange
+  const request = { id: randomUUID(), method: head.method, peer }
+  try {
+    const { status, headers, body } = shedding.refusal(why, request)
+    exchange.send(status, idLine(request.id) + ownFields(headers), body)
+  } catch (err) {
+    // What cannot be recorded is not answered; and nobody is above this to catch it.
+    log.error({ err, requestId: request.id }, 'ut.failed')
+    exchange.cut()
   }
 }
 
@@ -79,14 +82,17 @@ class Carriage implements AnswerSink {
   /** The rules of its arrival. */
   readonly #held: Held<ApClients>
   readonly #place: Place
+  /** For the process to come to it. */
+  readonly #waitedMs: number
   #call: Underway | undefined
   /** An answer of which the body is still to come. */
   #announced: { status: number; fields: string; contentLength: number | undefined } | undefined
 
-  constructor(options: ExpressOptions, exchange: Exchange, place: Place) {
+  constructor(options: ExpressOptions, exchange: Exchange, place: Place, waitedMs: number) {
     this.#options = options
     this.#exchange = exchange
     this.#place = place
+    this.#waitedMs = waitedMs
     this.#passage = { request: readRequest(exchange) }
     this.#held = options.lane.hold()
   }
@@ -187,7 +193,12 @@ class Carriage implements AnswerSink {
     const { forwarding } = this.#passage
     if (!forwarding) throw new TypeError('a request that nobody permitted')
     const { grant, path, headers, body } = checkedMessage(forwarding)
-    const request = { method: grant.method, head: headTextOf(grant.method, path, headers), body }
+    const request = {
+      method: grant.method,
+      head: headTextOf(grant.method, path, headers),
+      body,
+      waitedMs: this.#waitedMs,
+    }
     this.#call = this.#held.wayTo(grant.appServer).request(grant, request, this)
   }
 

@@ -13,7 +13,7 @@ import type { Audit } from './observe/audit.ts'
 import type { Logger } from './observe/log.ts'
 import type { UpstreamLoad } from './observe/metrics.ts'
 import type { Tracing } from './observe/traces.ts'
-import { shedding, watchLoop } from './shedding.ts'
+import { shedding } from './shedding.ts'
 import { rateOf, sourcesBut } from './sources.ts'
 import type { State } from './state.ts'
 import { memoryRateLimiter } from './store/memory-rate-limiter.ts'
@@ -93,7 +93,6 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
   let files = followedFiles(config, parts, undefined)
   const rules = rulesOf(config, parts, { ...made, files })
   const load = new Load(config.limits)
-  const loop = watchLoop(load)
   const addresses = knownAddresses(
     (change) => log.warn(change, 'ap.app-server-health'),
     ({ isLeftAlone, ...address }) => {
@@ -113,7 +112,6 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     shedding: shedding(load, { audit, log }),
     registerUpstream: parts.registerUpstream,
   }).catch((error: unknown) => {
-    loop.close()
     addresses.close()
     throw error
   })
@@ -152,7 +150,6 @@ export async function apServers(parts: ApParts, config: ApConfig): Promise<ApSer
     lookAtDemands: () => files.demands?.look(),
     sweep: () => live.check(now()),
     close() {
-      loop.close()
       addresses.close()
       live.close()
       closeUnshared(files, NO_FILES)

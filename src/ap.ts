@@ -3,7 +3,7 @@ import type { Held, Lane } from './ap-lane.ts'
 import { type OwnAnswer, SERVER_TOKENS } from './ap-stages.ts'
 import { headerValues } from './core/headers.ts'
 import { GbaError } from './errors.ts'
-import type { Place } from './load.ts'
+import type { Overload, Place } from './load.ts'
 import type { ApRequest, Connection, Passage } from './passage.ts'
 import type { Shedding } from './shedding.ts'
 import ut from './ut/plugin.ts'
@@ -48,11 +48,16 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
   })
 
   scope.addHook('onRequest', async (request, reply) => {
-    const place = shedding.enter()
-    if (!place) {
+    const place = await new Promise<Place | Overload>((resolve) => shedding.arrive(resolve, resolve))
+    if (typeof place === 'string') {
       const { id, method, ip } = request
-      const answer = shedding.refusal({ id, method, peer: ip })
+      const answer = shedding.refusal(place, { id, method, peer: ip })
       return send(reply.headers({ server: SERVER_TOKENS, 'x-request-id': id }), answer, answer.body)
+    }
+    // Its client has not waited so long.
+    if (reply.raw.destroyed) {
+      place.leave()
+      return reply.hijack()
     }
     request.place = place
     reply.raw.once('close', () => place.leave())

@@ -2,7 +2,7 @@
 export interface LoadLimits {
   /** Requests under way. */
   readonly inFlight: number
-  /** How late the process may be; 0: it does not matter. */
+  /** How long a request may wait for the process to be served; 0: it does not matter. */
   readonly maxLoopDelayMs: number
 }
 
@@ -11,7 +11,6 @@ export type Overload = 'in-flight' | 'loop-delay'
 /** What is known of the load, for metrics. */
 export interface LoadState {
   readonly inFlight: number
-  readonly isLate: boolean
   /** Requests that were not taken on, by why. */
   readonly refused: Readonly<Record<Overload, number>>
 }
@@ -56,7 +55,6 @@ export class Load {
   #limits: LoadLimits
   readonly #refused: Record<Overload, number> = { 'in-flight': 0, 'loop-delay': 0 }
   #inFlight = 0
-  #lateSamples = 0
   #toldAt = -Infinity
   #untold = 0
 
@@ -71,8 +69,11 @@ export class Load {
 
   /** Why nothing more is taken on; undefined: something is. */
   get overload(): Overload | undefined {
-    if (this.#inFlight >= this.#limits.inFlight) return 'in-flight'
-    return this.#isLate && this.#inFlight >= LEAST_IN_FLIGHT ? 'loop-delay' : undefined
+    return this.#inFlight >= this.#limits.inFlight ? 'in-flight' : undefined
+  }
+
+  get maxLoopDelayMs(): number {
+    return this.#limits.maxLoopDelayMs
   }
 
   enter(): Place {
@@ -99,23 +100,9 @@ export class Load {
     return count
   }
 
-  /** Something that should have happened now happened so much too late. */
-  late(delayMs: number): void {
-    this.#lateSamples = delayMs > this.#limits.maxLoopDelayMs ? this.#lateSamples + 1 : 0
-  }
-
   state(): LoadState {
-    return { inFlight: this.#inFlight, isLate: this.#isLate, refused: { ...this.#refused } }
-  }
-
-  /** One long piece of work is soon over: only who is late again has too much to do. */
-  get #isLate(): boolean {
-    return this.#limits.maxLoopDelayMs > 0 && this.#lateSamples >= LATE_SAMPLES
+    return { inFlight: this.#inFlight, refused: { ...this.#refused } }
   }
 }
 
 const TELL_EVERY_MS = 1000
-const LATE_SAMPLES = 2
-
-/** Where fewer are under way it is not they who make the process late, and to refuse more would not help. */
-const LEAST_IN_FLIGHT = 16

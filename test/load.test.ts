@@ -28,32 +28,6 @@ describe('the load', () => {
     assert.equal(load.state().inFlight, 0)
   })
 
-  test('is too much while the process is late again and again, not for being late once', () => {
-    const load = new Load({ inFlight: 100, maxLoopDelayMs: 500 })
-    for (let i = 0; i < 16; i++) load.enter()
-    load.late(2000)
-    assert.equal(load.overload, undefined)
-    load.late(501)
-    assert.equal(load.overload, 'loop-delay')
-    load.late(500)
-    assert.equal(load.overload, undefined)
-  })
-
-  test('is not too much where the process is late for something else than requests', () => {
-    const load = new Load({ inFlight: 100, maxLoopDelayMs: 500 })
-    for (let i = 0; i < 15; i++) load.enter()
-    for (let i = 0; i < 9; i++) load.late(2000)
-    assert.deepEqual([load.overload, load.state().isLate], [undefined, true])
-    load.enter()
-    assert.equal(load.overload, 'loop-delay')
-  })
-
-  test('does not mind how late it is where that is not wanted', () => {
-    const load = new Load({ inFlight: 10, maxLoopDelayMs: 0 })
-    for (let i = 0; i < 9; i++) load.late(9000)
-    assert.deepEqual([load.overload, load.state().isLate], [undefined, false])
-  })
-
   test('goes by new limits from when they come, and what is under way counts as before', () => {
     const load = new Load({ inFlight: 2, maxLoopDelayMs: 0 })
     const places = [load.enter(), load.enter()]

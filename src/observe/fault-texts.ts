@@ -353,7 +353,8 @@ export const FAULT_TEXTS: Readonly<Record<FaultCode, FaultText>> = {
     advice: 'The log has it whole under the request id; report it.',
   },
   AP_OVERLOADED: {
-    happened: 'More requests are under way than ap.limits.inFlight, or the process is later than maxLoopDelayMs.',
+    happened:
+      'More requests are under way than ap.limits.inFlight, or it had to wait for the process, by maxLoopDelayMs.',
     clause: 'RFC 9110 §15.6.4',
     advice: 'One of a second is recorded; ap.shedding in the log counts all. Add workers or hosts, or look who floods.',
   },

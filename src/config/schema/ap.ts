@@ -328,9 +328,9 @@ const limits = section('Limits', 'What one client may take.', {
   maxLoopDelayMs: live(
     integer(
       'Loop delay',
-      'How late the process may be with its work; while it is later, new requests get 503 at once; 0: any time.',
+      'Longest wait of a request for the process to be served; others get 503 at three times that; 0: any.',
       [0, 60_000],
-      500,
+      400,
     ),
   ),
   failures: live(
@@ -487,7 +487,7 @@ const appServer = given('Application server', 'One server behind the AP.', {
   waiting: integer('Waiting', 'Most requests that wait for such a connection; more get 503.', [0, 1_000_000], 500),
   waitMs: integer(
     'Wait',
-    'Longest wait for such a connection while all are busy, then 503; on the express lane, httpFront: strict.',
+    'Longest wait for such a connection while all are busy, that for the process included, then 503; on the express lane, httpFront: strict.',
     MILLISECONDS,
     500,
   ),
