@@ -141,7 +141,7 @@ export function lmdbNonceLedger(options: LmdbNonceLedgerOptions): NonceLedger & 
     return 'accepted'
   }
   floor() // for `standing`
-  const keys = new Memo<Uint8Array>((nonce) => hash('sha256', nonce, 'buffer'), { most: 4_096, longest: 64 })
+  const keys = new Memo<Uint8Array>((nonce) => hash('sha256', nonce, 'buffer'), { most: MOST_KEYS, longest: 64 })
   const commits = new GroupCommit<Job, Use>({
     most: MOST_AT_ONCE,
     transaction: (action, uses) => file.write(action, uses),
@@ -173,6 +173,8 @@ interface Job {
 }
 
 const MOST_AT_ONCE = 512
+/** Of nonces in use, which come again and again; each takes half a kilobyte. */
+const MOST_KEYS = 512
 const RESERVE_BYTES = 16 * 1024 * 1024
 
 const checksum = (key: Uint8Array, window: Uint8Array): number => crc32(window, crc32(key))
