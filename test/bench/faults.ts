@@ -19,7 +19,10 @@ const zn = await faultProxy(apart.bsf.app.addresses.zn?.port ?? 0)
 const ut = await faultProxy(apart.as.port)
 const ap = await apart.startAp({
   zn: { url: `https://localhost:${zn.port}`, unknownBtidCacheS: 0 },
-  appServers: [{ name: 'scripted', url: `http://127.0.0.1:${ut.port}`, timeoutMs: AS_TIMEOUT_MS }],
+  // The breaker would answer for it after twenty failures, with 503.
+  appServers: [
+    { name: 'scripted', url: `http://127.0.0.1:${ut.port}`, timeoutMs: AS_TIMEOUT_MS, breaker: { failures: 10_000 } },
+  ],
 })
 
 interface Timed {
