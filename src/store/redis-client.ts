@@ -40,8 +40,8 @@ const DISCONNECT_TIMEOUT_MS = 100
 const RETRY_MS = { first: 50, most: 500 }
 
 /**
- * A client that keeps nothing waiting and repeats nothing: a command that cannot be written at once fails at once, and
- * one that was written and not answered is never sent again, since it may have been carried out.
+ * A client that repeats nothing: one that was written and not answered is never sent again, since it may have been
+ * carried out. It keeps nothing waiting either, but for the connection to a node of a cluster that is being made.
  * It goes on reconnecting for ever, to the master that the Sentinels or the cluster name then.
  * @throws GbaError STORE_UNAVAILABLE when a file cannot be read; RangeError for options that make no sense
  */
@@ -67,7 +67,9 @@ export function redisClient(options: RedisOptions): RedisClient {
   if (mode === 'cluster') {
     return new Cluster(nodes, {
       redisOptions: common,
-      enableOfflineQueue: false,
+      // Connections to nodes are made with the first command for each. Without a queue the client refuses all others
+      // until that is done; with it they wait for the connection, which counts in their timeout.
+      enableOfflineQueue: true,
       clusterRetryStrategy: retryDelay,
       // An unanswered command, and one that found its slot down, is the caller's to judge. Only what certainly was not
       // carried out (MOVED, ASK, TRYAGAIN) is sent to where it belongs.

@@ -77,6 +77,8 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
   const isCluster = mode === 'cluster'
   const minReplicas = options.minReplicas ?? (mode === 'standalone' ? 0 : 1)
   const waitMs = Math.ceil(commandTimeoutMs * 0.8)
+  /** The client of a cluster times out what it has sent, not what it keeps for a cluster that lost all its nodes. */
+  const bounded = <T>(reply: Promise<T>) => (isCluster ? inTime(reply, 2 * commandTimeoutMs, 'no answer') : reply)
   const writes = redisClient(options)
   const reads = minReplicas > 0 ? redisClient(options) : writes
   const lanes = new Map<string, Write[]>()
@@ -99,10 +101,10 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
   async function send(client: RedisClient, command: RedisCommand): Promise<RedisReply> {
     checkReady(client)
     try {
-      return await call(client, wordsOf(command))
+      return await bounded(call(client, wordsOf(command)))
     } catch (error) {
       if (!isUnknownScript(error) || !('script' in command)) throw unavailable(error)
-      return await call(client, wordsOf(command, true)).catch((again: unknown) => {
+      return await bounded(call(client, wordsOf(command, true))).catch((again: unknown) => {
         throw unavailable(again)
       })
     }
@@ -132,7 +134,7 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
         pipeline.callBuffer(name, ...args)
       }
       pipeline.call('WAIT', String(minReplicas), String(waitMs))
-      const replies = (await pipeline.exec()) ?? []
+      const replies = (await bounded(pipeline.exec())) ?? []
       const [waitError, replicas] = replies.at(-1) ?? []
       const again: Write[] = []
       for (const [at, write] of group.entries()) {
@@ -148,7 +150,9 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
       }
       // A pipeline that also waits is not redirected; a read of the same key is, and learns where the slot went.
       const [moved] = again
-      if (isCluster && moved !== undefined) await call(writes, ['EXISTS', keyOf(moved.command)]).catch(() => {})
+      if (isCluster && moved !== undefined) {
+        await bounded(call(writes, ['EXISTS', keyOf(moved.command)])).catch(() => {})
+      }
       return again
     } catch (error) {
       for (const { reject } of group) reject(unavailable(error))
@@ -174,7 +178,7 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
       checkReady(reads)
       const masters = 'nodes' in reads ? reads.nodes('master') : [reads]
       try {
-        return await Promise.all(masters.map((master) => master.info(section)))
+        return await bounded(Promise.all(masters.map((master) => master.info(section))))
       } catch (error) {
         throw unavailable(error)
       }
@@ -183,12 +187,8 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
       writes.on('ready', listener)
       if (writes.status === 'ready') listener()
     },
-    async ready(timeoutMs) {
-      let timer: NodeJS.Timeout | undefined
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(unavailable(new Error(`no connection within ${timeoutMs} ms`))), timeoutMs)
-      })
-      await Promise.race([all(), late]).finally(() => clearTimeout(timer))
+    ready: async (timeoutMs) => {
+      await inTime(all(), timeoutMs, 'no connection')
     },
     async close() {
       closed = true
@@ -199,6 +199,15 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
 
 const untilReady = (client: RedisClient): Promise<void> =>
   client.status === 'ready' ? Promise.resolve() : new Promise((resolve) => client.once('ready', () => resolve()))
+
+/** @throws GbaError STORE_UNAVAILABLE when it takes longer: the caller goes on, and what becomes of it is unknown */
+async function inTime<T>(awaited: Promise<T>, timeoutMs: number, lack: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(unavailable(new Error(`${lack} within ${timeoutMs} ms`))), timeoutMs)
+  })
+  return await Promise.race([awaited, late]).finally(() => clearTimeout(timer))
+}
 
 function wordsOf(command: RedisCommand, whole = false): [string, ...(string | Buffer)[]] {
   if (!('script' in command)) return [command[0], ...command.slice(1).map(wordOf)]

@@ -79,6 +79,8 @@ describe('keys in Redis', () => {
     }
     const [one, two] = hosts
     assert.ok(one && two)
+    // All at once, before there is a connection to every node.
+    await Promise.all(Array.from({ length: 30 }, (_, n) => two.put(`${n}`, utf8('of two'), Date.now() + 60_000)))
     for (let n = 0; n < 30; n++) await one.put(`${n}`, utf8(`key ${n}`), Date.now() + 60_000)
     for (let n = 0; n < 30; n++) {
       assert.deepEqual((await two.find(`${n}`, Date.now()))?.value, Buffer.from(`key ${n}`))
