@@ -1,5 +1,6 @@
 import type { EpochMs } from '../core/bytes.ts'
 import type { Btid, Impi } from '../core/identity.ts'
+import { Memo, ownCopyOf } from '../core/memo.ts'
 import { RecentMap } from '../core/recent-map.ts'
 import type { AuditEvent, AuditRecord } from '../observe/audit.ts'
 import { MOST_NAFS } from './calls.ts'
@@ -40,6 +41,9 @@ export interface SightingsOptions {
 /** A UE has one, and another while the first ends. */
 const MOST_BTIDS = 4
 
+/** Names and paths of which one copy serves all records that have them; a longer one is copied for each. */
+const SHARED_TEXTS = { most: 1_000, longest: 256 }
+
 /**
  * Remembers whom decisions were about. All of it is bounded: the subscriber heard of longest ago goes. A refusal that
  * names no subscriber is not kept: the first request of each UE is one, and strangers make as many as they like.
@@ -52,6 +56,7 @@ export function sightings(options: SightingsOptions): Sightings {
   const btidNames = new RecentMap<string, Btid>(2 * maxSubscribers)
   const refusals: Refusal[] = []
   let next = 0
+  const shared = new Memo(ownCopyOf, SHARED_TEXTS)
 
   function bootstrapped(impi: Impi, btid: Btid): void {
     btids.set(impi, [btid, ...(btids.get(impi) ?? [])].slice(0, MOST_BTIDS))
@@ -66,7 +71,7 @@ export function sightings(options: SightingsOptions): Sightings {
   function refused(event: AuditEvent, record: AuditRecord): void {
     const { impi, btid, impus = [] } = record
     if (impi === undefined && btid === undefined && impus.length === 0) return
-    refusals[next] = { at: now(), event, record }
+    refusals[next] = { at: now(), event, record: keptOf(record, shared) }
     next = (next + 1) % maxRefusals
   }
 
@@ -76,10 +81,10 @@ export function sightings(options: SightingsOptions): Sightings {
       const { btid, code, impi, naf } = record
       if (event === 'ut.forwarded') return
       if (event === 'ub.bootstrapped' && impi !== undefined && btid !== undefined) {
-        bootstrapped(impi as Impi, btid as Btid)
+        bootstrapped(shared.of(impi) as Impi, shared.of(btid) as Btid)
       } else if (code !== undefined && event !== 'admin.called') refused(event, record)
       else if ((event === 'zn.granted' || event === 'zn.fetched') && btid !== undefined && naf !== undefined) {
-        asked(btid as Btid, naf)
+        asked(shared.of(btid) as Btid, shared.of(naf))
       }
     },
     btidsOf: (impi) => btids.get(impi) ?? [],
@@ -88,4 +93,20 @@ export function sightings(options: SightingsOptions): Sightings {
     btidBehind: (pseudonym) => btidNames.get(pseudonym),
     refusals: (isOne) => [...refusals.slice(next), ...refusals.slice(0, next)].filter(isOne).reverse(),
   }
+}
+
+/** The record with texts of its own: parts of a head, as they come, keep all of it in memory, credentials too. */
+function keptOf({ trace, requestId, detail, ...named }: AuditRecord, shared: Memo<string>): AuditRecord {
+  const fields = Object.entries(named).map(([name, value]) => [name, keptText(value, shared)] as const)
+  return {
+    ...(Object.fromEntries(fields) as typeof named),
+    ...(trace && { trace: { traceId: ownCopyOf(trace.traceId) } }),
+    ...(requestId !== undefined && { requestId: ownCopyOf(requestId) }),
+    ...(detail !== undefined && { detail: ownCopyOf(detail) }),
+  }
+}
+
+function keptText(value: unknown, shared: Memo<string>): unknown {
+  if (typeof value === 'string') return shared.of(value)
+  return Array.isArray(value) ? value.map((each) => keptText(each, shared)) : value
 }
