@@ -192,8 +192,7 @@ describe('a Redis with replicas', () => {
       const options = { mode: 'sentinel', nodes: sentinels.nodes, sentinelName: 'gba', minReplicas } as const
       const hosts = closing(t, await twoHosts(options))
       const load = underLoad(t, hosts)
-      await delay(500)
-      assert.ok(load.acceptedAt.length > 100)
+      await until(async () => load.acceptedAt.length > 100)
       await hosts[0].bootstraps.put(current(1))
       await (fate === 'killed' ? sentinels.master.stop() : sentinels.master.signal('SIGSTOP'))
       const killedAt = Date.now()
@@ -309,8 +308,7 @@ describe('a Redis cluster', () => {
       t.after(() => cluster.close())
       const hosts = closing(t, await twoHosts({ mode: 'cluster', nodes: cluster.nodes, minReplicas }))
       const load = underLoad(t, hosts)
-      await delay(500)
-      assert.ok(load.acceptedAt.length > 100)
+      await until(async () => load.acceptedAt.length > 100)
       const [lost] = cluster.servers
       assert.ok(lost)
       await lost.stop()
