@@ -1,7 +1,7 @@
-import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import { createCipheriv, createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { concat, toHex, utf8 } from '../core/bytes.ts'
 import type { Secret } from '../core/secret.ts'
-import { boundTo, type SealKeys, type SealPlace, unseal } from './seal.ts'
+import { boundTo, deciphered, type SealKeys, type SealPlace, unseal } from './seal.ts'
 
 const VERSION = 2
 const HEAD = 5 // version, key id
@@ -72,16 +72,11 @@ export class RunSeal {
     const keyId = view.getUint32(1)
     const key = this.#keyOf(keyId, sealed.subarray(HEAD, HEAD + RUN))
     if (key === undefined) return undefined
-    const decipher = createDecipheriv('aes-256-gcm', key, this.#ivOf(view.getUint32(HEAD + RUN)))
-    decipher.setAAD(boundTo(VERSION, keyId, place).bound)
-    decipher.setAuthTag(sealed.subarray(HEAD + RUN + COUNTER, RUN_SEAL_OVERHEAD))
-    const value = decipher.update(sealed.subarray(RUN_SEAL_OVERHEAD))
-    try {
-      decipher.final()
-    } catch {
-      return undefined
-    }
-    return value
+    return deciphered(key, boundTo(VERSION, keyId, place).bound, {
+      iv: this.#ivOf(view.getUint32(HEAD + RUN)),
+      tag: sealed.subarray(HEAD + RUN + COUNTER, RUN_SEAL_OVERHEAD),
+      ciphertext: sealed.subarray(RUN_SEAL_OVERHEAD),
+    })
   }
 
   /** The run that is used now: another one when its values are used up, or when keys were exchanged. */

@@ -53,10 +53,22 @@ export function unseal({ keys }: SealKeys, place: SealPlace, sealed: Uint8Array)
   const key = keys.get(keyId)
   if (key === undefined) return undefined
   const { bound, context } = boundTo(VERSION, keyId, place)
-  const decipher = createDecipheriv('aes-256-gcm', keyOf(key, context), sealed.subarray(HEAD, HEAD + IV))
+  const parts = { iv: sealed.subarray(HEAD, HEAD + IV), tag: sealed.subarray(HEAD + IV, SEAL_OVERHEAD) }
+  return deciphered(keyOf(key, context), bound, { ...parts, ciphertext: sealed.subarray(SEAL_OVERHEAD) })
+}
+
+export interface SealedParts {
+  readonly iv: Uint8Array
+  readonly tag: Uint8Array
+  readonly ciphertext: Uint8Array
+}
+
+/** AES-256-GCM. @returns undefined when the tag is not that of this text, what is bound to it, and this key */
+export function deciphered(key: KeyObject, bound: Uint8Array, parts: SealedParts): Uint8Array | undefined {
+  const decipher = createDecipheriv('aes-256-gcm', key, parts.iv)
   decipher.setAAD(bound)
-  decipher.setAuthTag(sealed.subarray(HEAD + IV, SEAL_OVERHEAD))
-  const value = decipher.update(sealed.subarray(SEAL_OVERHEAD))
+  decipher.setAuthTag(parts.tag)
+  const value = decipher.update(parts.ciphertext)
   try {
     decipher.final()
   } catch {

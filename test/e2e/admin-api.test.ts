@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parse } from 'yaml'
 import { impuOf } from '../../src/lab.ts'
+import { followDecisions } from '../support/admin.ts'
 import { handUe } from '../support/hand-ue.ts'
 import { type TestLab, type TestLabOptions, testLab } from '../support/lab.ts'
 import { rawConnect } from '../support/raw-client.ts'
@@ -307,30 +308,7 @@ describe('the tail of decisions', () => {
   })
   after(() => site.lab.close())
 
-  async function follow(query: string) {
-    const stop = new AbortController()
-    const answer = await fetch(`http://127.0.0.1:${site.port}/admin/decisions?follow=1${query}`, {
-      signal: stop.signal,
-    })
-    const lines: Record<string, unknown>[] = []
-    const read = (async () => {
-      let text = ''
-      for await (const chunk of answer.body ?? []) {
-        text += Buffer.from(chunk).toString()
-        const whole = text.split('\n')
-        text = whole.pop() ?? ''
-        for (const line of whole) if (line !== '') lines.push(JSON.parse(line))
-      }
-    })().catch(() => {})
-    return {
-      answer,
-      lines,
-      async end() {
-        stop.abort()
-        await read
-      },
-    }
-  }
+  const follow = (query: string) => followDecisions(site.port, query)
 
   test('brings each decision as it is made, as the log has it', async () => {
     const { answer, end, lines } = await follow('')

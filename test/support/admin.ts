@@ -47,3 +47,30 @@ export const namesIn = (scraped: Scraped): ReadonlySet<string> =>
   new Set(
     [...scraped.keys()].map((name) => name.replace(/\{.*/, '').replace(/_seconds_(?:bucket|sum|count)$/, '_seconds')),
   )
+
+/**
+ * Reads the tail of decisions until it is told to end.
+ * @param query  further parts of it, each with its ampersand
+ */
+export async function followDecisions(port: number, query = '') {
+  const stop = new AbortController()
+  const answer = await fetch(`http://127.0.0.1:${port}/admin/decisions?follow=1${query}`, { signal: stop.signal })
+  const lines: Record<string, unknown>[] = []
+  const read = (async () => {
+    let text = ''
+    for await (const chunk of answer.body ?? []) {
+      text += Buffer.from(chunk).toString()
+      const whole = text.split('\n')
+      text = whole.pop() ?? ''
+      for (const line of whole) if (line !== '') lines.push(JSON.parse(line))
+    }
+  })().catch(() => {})
+  return {
+    answer,
+    lines,
+    async end() {
+      stop.abort()
+      await read
+    },
+  }
+}

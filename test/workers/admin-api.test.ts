@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parse, stringify } from 'yaml'
 import { LAB_NAF } from '../../src/lab.ts'
-import { adminPortIn } from '../support/admin.ts'
+import { adminPortIn, followDecisions } from '../support/admin.ts'
 import { type HandUe, handUe } from '../support/hand-ue.ts'
 import { inProcess } from '../support/in-process.ts'
 import { rawConnect, requestOctets } from '../support/raw-client.ts'
@@ -77,27 +77,7 @@ describe('the admin API of a host of two workers', () => {
     }
   }
 
-  async function follow(query: string) {
-    const stop = new AbortController()
-    const answer = await fetch(`http://127.0.0.1:${port}/admin/decisions?follow=1${query}`, { signal: stop.signal })
-    const lines: Record<string, unknown>[] = []
-    const read = (async () => {
-      let text = ''
-      for await (const chunk of answer.body ?? []) {
-        text += Buffer.from(chunk).toString()
-        const whole = text.split('\n')
-        text = whole.pop() ?? ''
-        for (const line of whole) if (line !== '') lines.push(JSON.parse(line))
-      }
-    })().catch(() => {})
-    return {
-      lines,
-      async end() {
-        stop.abort()
-        await read
-      },
-    }
-  }
+  const follow = (query: string) => followDecisions(port, query)
   /** Refusals, one after the other on each of some connections. */
   async function strangers(connections: number, each: number): Promise<void> {
     const at = { port: site.ap, tls: { servername: LAB_NAF, ca: site.reached(0).ca } }
