@@ -56,6 +56,8 @@ export interface RedisConnection {
 export const redisScript = (lua: string): RedisScript => ({ lua, sha: hash('sha1', lua) })
 
 const MAX_BATCH = 256
+/** What gave up connecting begins anew after this. */
+const REVIVE_MS = 100
 
 interface Write {
   readonly command: RedisCommand
@@ -95,6 +97,13 @@ export function redisConnection(options: RedisConnectionOptions): RedisConnectio
     client.on('node error', report)
     client.on('ready', () => {
       failing = false
+    })
+    // Sentinels that announce a failover while it asks them for the master make it give up for good.
+    client.on('end', () => {
+      const revive = () => {
+        if (!closed && client.status === 'end') client.connect().catch(report)
+      }
+      setTimeout(revive, REVIVE_MS).unref()
     })
   }
 

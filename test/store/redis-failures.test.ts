@@ -7,6 +7,7 @@ import { isUnavailable } from '../contract/adapter.ts'
 import { aBootstrap } from '../contract/samples.ts'
 import { peerTest } from '../support/peer.ts'
 import { REDIS_PROGRAMS, redisCluster, redisSentinels, redisServer, until } from '../support/redis.ts'
+import { fakeSentinel } from './fake-sentinel.ts'
 import {
   aFreshNonce,
   aHost,
@@ -215,6 +216,26 @@ describe('a Redis with replicas', () => {
       assert.ok(load.slowestMs() < 2_000)
     })
   }
+
+  peerTest('a failover that is announced while the master is asked for ends nothing', REDIS_PROGRAMS, async (t) => {
+    const master = await server(t)
+    const sentinel = await fakeSentinel(master.port)
+    t.after(() => sentinel.close())
+    const options = { mode: 'sentinel', nodes: [sentinel.node], sentinelName: 'gba', minReplicas: 0 } as const
+    const host = await aHost(options)
+    closing(t, [host])
+    const outcome = () => host.ledger.use(aFreshNonce(), 1, Date.now()).catch(() => 'unavailable')
+    await until(async () => (await outcome()) === 'accepted' && sentinel.listening() > 0)
+    const release = sentinel.hold()
+    await master.stop()
+    await until(async () => sentinel.waiting() > 0)
+    assert.ok(sentinel.listening() > 0)
+    sentinel.announce()
+    await delay(50)
+    release()
+    await master.restart()
+    await until(async () => (await outcome()) === 'accepted', SOON_MS)
+  })
 
   peerTest('one that was promoted without the last writes accepts none of them again', REDIS_PROGRAMS, async (t) => {
     const master = await server(t)

@@ -48,7 +48,7 @@ export async function aRedis(): Promise<TestRedis> {
 }
 
 /** One reply from `at` on; undefined while it is not whole. */
-function readReply(octets: Buffer, at: number): { readonly value: unknown; readonly end: number } | undefined {
+export function readReply(octets: Buffer, at: number): { readonly value: unknown; readonly end: number } | undefined {
   const lineEnd = octets.indexOf('\r\n', at)
   if (lineEnd < 0) return undefined
   const text = octets.toString('utf8', at + 1, lineEnd)
