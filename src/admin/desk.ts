@@ -55,7 +55,7 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
   const { bootstraps, config, now, pseudonym, sqns } = options
   const isClear = pseudonym === undefined
   const named = pseudonym ?? IN_CLEAR
-  const seen = sightings({ now, named })
+  const seen = sightings({ now, named, isDetailed: isClear })
   const followers = new Set<(decision: ShownDecision) => void>()
 
   const isOfPseudonym =

@@ -32,6 +32,8 @@ export interface SightingsOptions {
   readonly now: () => EpochMs
   /** What an identity is written as. */
   readonly named: (identity: string) => string
+  /** Whether the detail of a refusal is kept; it is told where identities are clear alone. */
+  readonly isDetailed: boolean
   /** Subscribers that are remembered; 20,000 by default. */
   readonly maxSubscribers?: number
   /** Refusals that are remembered; 1,000 by default. */
@@ -49,7 +51,7 @@ const SHARED_TEXTS = { most: 1_000, longest: 256 }
  * names no subscriber is not kept: the first request of each UE is one, and strangers make as many as they like.
  */
 export function sightings(options: SightingsOptions): Sightings {
-  const { now, named, maxSubscribers = 20_000, maxRefusals = 1_000 } = options
+  const { now, named, isDetailed, maxSubscribers = 20_000, maxRefusals = 1_000 } = options
   const btids = new RecentMap<Impi, readonly Btid[]>(maxSubscribers)
   const nafs = new RecentMap<Btid, readonly string[]>(2 * maxSubscribers)
   const impiNames = new RecentMap<string, Impi>(maxSubscribers)
@@ -71,7 +73,7 @@ export function sightings(options: SightingsOptions): Sightings {
   function refused(event: AuditEvent, record: AuditRecord): void {
     const { impi, btid, impus = [] } = record
     if (impi === undefined && btid === undefined && impus.length === 0) return
-    refusals[next] = { at: now(), event, record: keptOf(record, shared) }
+    refusals[next] = { at: now(), event, record: keptOf(record, shared, isDetailed) }
     next = (next + 1) % maxRefusals
   }
 
@@ -96,17 +98,21 @@ export function sightings(options: SightingsOptions): Sightings {
 }
 
 /** The record with texts of its own: parts of a head, as they come, keep all of it in memory, credentials too. */
-function keptOf({ trace, requestId, detail, ...named }: AuditRecord, shared: Memo<string>): AuditRecord {
-  const fields = Object.entries(named).map(([name, value]) => [name, keptText(value, shared)] as const)
-  return {
-    ...(Object.fromEntries(fields) as typeof named),
-    ...(trace && { trace: { traceId: ownCopyOf(trace.traceId) } }),
-    ...(requestId !== undefined && { requestId: ownCopyOf(requestId) }),
-    ...(detail !== undefined && { detail: ownCopyOf(detail) }),
-  }
+function keptOf(
+  { detail, requestId, trace, ...record }: AuditRecord,
+  shared: Memo<string>,
+  isDetailed: boolean,
+): AuditRecord {
+  const kept: Record<string, unknown> = record // a copy already, and as small as what was given
+  for (const name in kept) kept[name] = keptValue(kept[name], shared)
+  // None of these comes twice.
+  if (requestId !== undefined) kept.requestId = ownCopyOf(requestId)
+  if (trace !== undefined) kept.trace = { traceId: ownCopyOf(trace.traceId) }
+  if (isDetailed && detail !== undefined) kept.detail = ownCopyOf(detail)
+  return kept
 }
 
-function keptText(value: unknown, shared: Memo<string>): unknown {
+function keptValue(value: unknown, shared: Memo<string>): unknown {
   if (typeof value === 'string') return shared.of(value)
-  return Array.isArray(value) ? value.map((each) => keptText(each, shared)) : value
+  return Array.isArray(value) ? value.map((each) => keptValue(each, shared)) : value
 }

@@ -6,7 +6,12 @@ import { sightings } from '../../src/admin/sightings.ts'
 import type { AuditRecord } from '../../src/observe/audit.ts'
 
 const aSighting = (maxRefusals?: number) =>
-  sightings({ now: () => 1, named: (identity) => `of ${identity}`, ...(maxRefusals && { maxRefusals }) })
+  sightings({
+    now: () => 1,
+    named: (identity) => `of ${identity}`,
+    isDetailed: true,
+    ...(maxRefusals && { maxRefusals }),
+  })
 
 const BTID = 'AAAAAAAAAAAAAAAAAAAAAA==@bsf.mnc001.mcc001.pub.3gppnetwork.org'
 
