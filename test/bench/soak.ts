@@ -24,6 +24,8 @@ const MINUTES = Number(values.minutes)
 const WARM_UP_S = Number(values['warm-up']) * 60
 const PER_S = Number(values.rate)
 const HOSTILE = 0.05
+/** While it warms up there are more of them, since what is remembered of refusals has to be full then, too. */
+const HOSTILE_AT_FIRST = 0.2
 const UES = 24
 const LOOK_MS = 5_000
 const MOST = { rssMbPer10Min: 1, descriptors: 3 }
@@ -64,7 +66,8 @@ try {
     perS: PER_S,
     seconds: WARM_UP_S + MINUTES * 60,
     send: async (turn) => {
-      if (turn % Math.round(1 / HOSTILE) !== 0) return good(turn)
+      const hostile = turn < WARM_UP_S * PER_S ? HOSTILE_AT_FIRST : HOSTILE
+      if (turn % Math.round(1 / hostile) !== 0) return good(turn)
       const [name, act] = bad[hostileTurn++ % bad.length] ?? []
       return `bad ${name} ${await act?.()}`
     },
