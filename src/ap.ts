@@ -54,8 +54,8 @@ export default async function ap(scope: FastifyInstance, options: ApOptions) {
       const answer = shedding.refusal(place, { id, method, peer: ip })
       return send(reply.headers({ server: SERVER_TOKENS, 'x-request-id': id }), answer, answer.body)
     }
-    // Its client has not waited so long.
-    if (reply.raw.destroyed) {
+    // Its client has not waited so long. The answer hears of it a turn later than the socket.
+    if (reply.raw.destroyed || request.raw.socket.destroyed) {
       place.leave()
       return reply.hijack()
     }

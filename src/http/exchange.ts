@@ -47,8 +47,9 @@ export class Exchange {
     return this.#host.peer
   }
 
+  /** Also in the turn in which a socket is destroyed and says so later: what it knew of its TLS connection is gone then. */
   get isGone(): boolean {
-    return this.#state === 'gone'
+    return this.#state === 'gone' || this.#host.socket.destroyed
   }
 
   /** Calls `take` once the body is there as a whole, with undefined where there is none; or `late`, when it took too long. */
