@@ -88,15 +88,16 @@ export class HeadReader {
     const known = knownHead(octets, head)
     if (known === undefined) return
     const more = known.octets.length - (this.#known.get(line)?.octets.length ?? 0)
-    if (this.#octets + more > MOST_OCTETS) this.forget()
+    if (this.#octets + more > MOST_OCTETS || this.#known.size >= MOST_HEADS) this.forget()
     this.#octets += this.#known.has(line) ? more : known.octets.length
     this.#known.set(line, known)
     head.likeness.isKept = true
   }
 }
 
-/** 4,096 heads of usual length. Their texts, and what is found of them, take some six times as much. */
+/** Of heads. Their texts, and what is found of them, take some six times as much; with short ones a kilobyte each. */
 const MOST_OCTETS = 2 * 1024 * 1024
+const MOST_HEADS = 4_096
 const MOST_MET = 4_096
 
 /** Method and target, where they are. */

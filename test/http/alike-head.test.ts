@@ -141,6 +141,9 @@ describe('a reader of heads', () => {
     const kept = readTwice(reader, 1).likeness
     for (let n = 2; n < 1_200; n++) readTwice(reader, n, 1_900)
     assert.notEqual(readTwice(reader, 1).likeness, kept)
+    const shortOnes = readTwice(reader, 1).likeness
+    for (let n = 2; n < 4_200; n++) readTwice(reader, n)
+    assert.notEqual(readTwice(reader, 1).likeness, shortOnes)
   })
 
   test('looks at no request line that is very long, and at none that is not there', () => {
