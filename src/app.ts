@@ -2,8 +2,8 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { adminApi } from './admin/api.ts'
-import type { AdminDesk } from './admin/calls.ts'
-import { processDesk } from './admin/desk.ts'
+
+import { type ProcessDesk, processDesk } from './admin/desk.ts'
 import type { Readiness } from './admin/health.ts'
 import type { AdminSources } from './admin/server.ts'
 import { adminPlaceOf, type RunningAdmin, startAdmin, versionReporter } from './admin/start.ts'
@@ -50,7 +50,7 @@ export interface App {
   /** All that is counted here, as `/metrics` of the admin listener tells it. */
   metrics(): Promise<MetricReport>
   /** Where operators are answered, as by the admin listener. */
-  readonly desk: AdminDesk
+  readonly desk: ProcessDesk
   /** Whether it is to be sent requests, as `/ready` of the admin listener tells it. */
   readiness(): Readiness
   /** Opens the audit file anew, after it was moved away. */
@@ -174,7 +174,12 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
     lookAtDemands: () => proxy?.lookAtDemands(),
     forgetKeys: (btid) => keys?.forget(btid) ?? 0,
     pseudonym: named,
-    audit: (event, record) => audit.record(event, record),
+    audit(event, record) {
+      audit.record(event, record)
+      auditFile?.flush()
+    },
+    requireAudit: () => auditFile?.flush(),
+    log: logger,
     now,
   })
   const parts: Parts = {

@@ -68,13 +68,13 @@ export const adminApi =
       method: 'DELETE',
       url: '/admin/bootstraps/*',
       bodyLimit: BODY_LIMIT,
-      handler: (request, reply) => answer(request, reply, { ask: 'drop', btid: restOf(request) }),
+      handler: (request, reply) => change(request, reply, { ask: 'drop', btid: restOf(request) }),
     })
     scope.route({
       method: 'POST',
       url: '/admin/rebootstrap',
       bodyLimit: BODY_LIMIT,
-      handler: (request, reply) => answer(request, reply, { ask: 'rebootstrap', demand: demandOf(request.body) }),
+      handler: (request, reply) => change(request, reply, { ask: 'rebootstrap', demand: demandOf(request.body) }),
     })
     scope.route({
       method: 'GET',
@@ -92,6 +92,17 @@ export const adminApi =
         tailTo(reply.raw, desk, filter, () => readers--)
       },
     })
+
+    /** What cannot be recorded is not done; what only shows something is, and the log has it. */
+    async function change(request: FastifyRequest, reply: FastifyReply, call: AdminCall) {
+      await requireAudit()
+      return answer(request, reply, call)
+    }
+
+    async function requireAudit(): Promise<void> {
+      const { detail, status } = await desk.answer({ ask: 'audit' })
+      if (status >= 400) throw new AdminRefusal(status, detail ?? 'no')
+    }
 
     async function answer(request: FastifyRequest, reply: FastifyReply, call: AdminCall) {
       const { about = {}, body, detail, status, workers } = await desk.answer(call)

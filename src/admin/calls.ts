@@ -15,6 +15,8 @@ export type AdminCall =
   | { readonly ask: 'routes' }
   | { readonly ask: 'refusals'; readonly filter: DecisionFilter }
   | { readonly ask: 'rebootstrap'; readonly demand: Demand }
+  /** Whether the audit takes records now: 503 while it does not, as far as that has been found out. */
+  | { readonly ask: 'audit' }
 
 /** What processes of a host know of a name, so that each of them can tell what it has of whom that is. In clear. */
 export interface Known {
@@ -128,7 +130,7 @@ export interface AdminDesk {
    * @returns to be called when there are enough
    */
   follow(tell: (decision: ShownDecision) => void, lost: (count: number) => void, filter?: DecisionFilter): () => void
-  /** Records a call of an operator. */
+  /** Records a call of an operator: in the audit, or in the log while the audit takes nothing. */
   record(record: AuditRecord): void
 }
 

@@ -5,6 +5,7 @@ import { type Btid, type Impi, parseBtid, parseImpi } from '../core/identity.ts'
 import { GbaError } from '../errors.ts'
 import type { Subscribers } from '../hss/subscribers.ts'
 import { type AuditEvent, type AuditRecord, auditFields, IN_CLEAR } from '../observe/audit.ts'
+import { type Logger, withoutRedaction } from '../observe/log.ts'
 import type { BootstrapStore, SqnStore } from '../store/store.ts'
 import { addDemand, DemandRefused } from '../ua/add-demand.ts'
 import { FOLLOWED_EVERY_MS } from '../ua/followed-file.ts'
@@ -40,14 +41,19 @@ export interface ProcessDeskOptions {
   readonly lookAtDemands: () => void
   /** What an identity is written as; undefined: in clear. */
   readonly pseudonym: ((identity: string) => string) | undefined
-  /** Writes a record of the audit. */
+  /** Writes a record of the audit at once. @throws what the file system said, while that takes nothing */
   readonly audit: (event: AuditEvent, record: AuditRecord) => void
+  /** @throws what the file system said, while the audit takes nothing */
+  readonly requireAudit: () => void
+  readonly log: Logger
   readonly now: () => EpochMs
 }
 
 /** The desk of one process, which is to be told of every decision. */
 export interface ProcessDesk extends AdminDesk {
   readonly hear: (event: AuditEvent, record: AuditRecord) => void
+  /** As `record`, for whoever has another place for what the audit does not take. @throws while it takes nothing */
+  readonly recordInAudit: (record: AuditRecord) => void
 }
 
 /** What operators may see and do in one process. No key is ever in an answer. */
@@ -55,6 +61,7 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
   const { bootstraps, config, now, pseudonym, sqns } = options
   const isClear = pseudonym === undefined
   const named = pseudonym ?? IN_CLEAR
+  const bare = withoutRedaction(options.log)
   const seen = sightings({ now, named, isDetailed: isClear })
   const followers = new Set<(decision: ShownDecision) => void>()
 
@@ -194,6 +201,15 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
     }
   }
 
+  function audit(): AdminAnswer {
+    try {
+      options.requireAudit()
+      return { status: 200 }
+    } catch {
+      return AUDIT_IS_OUT
+    }
+  }
+
   async function answered(call: AdminCall): Promise<AdminAnswer> {
     switch (call.ask) {
       case 'bootstraps':
@@ -220,9 +236,12 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
         return { status: 200 }
       case 'rebootstrap':
         return rebootstrap(call.demand)
+      case 'audit':
+        return audit()
     }
   }
 
+  const recordInAudit = (record: AuditRecord) => options.audit('admin.called', record)
   return {
     async answer(call) {
       try {
@@ -236,7 +255,15 @@ export function processDesk(options: ProcessDeskOptions): ProcessDesk {
       followers.add(tell)
       return () => followers.delete(tell)
     },
-    record: (record) => options.audit('admin.called', record),
+    record(record) {
+      try {
+        recordInAudit(record)
+      } catch {
+        // Why is in the log already.
+        bare.error(auditFields(record, named, isClear), 'admin.called')
+      }
+    },
+    recordInAudit,
     hear(event, record) {
       seen.record(event, record)
       if (followers.size === 0) return
@@ -251,6 +278,7 @@ export const aboutDemand = (whom: Demand['whom']): Pick<AuditRecord, 'btid' | 'i
   'btid' in whom ? { btid: whom.btid } : 'impu' in whom ? { impus: [whom.impu] } : {}
 
 export const NO_PROXY: AdminAnswer = { status: 409, detail: 'there is no proxy in this process' }
+export const AUDIT_IS_OUT: AdminAnswer = { status: 503, detail: 'the audit cannot be written now' }
 const NO_BSF: AdminAnswer = { status: 409, detail: 'there is no BSF in this process' }
 const STORE_IS_OUT: AdminAnswer = { status: 503, detail: 'the store cannot be reached, or is full' }
 

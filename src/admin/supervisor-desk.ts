@@ -14,7 +14,7 @@ import {
   type Known,
   type ShownDecision,
 } from './calls.ts'
-import { aboutDemand, NO_PROXY } from './desk.ts'
+import { AUDIT_IS_OUT, aboutDemand, NO_PROXY } from './desk.ts'
 import { mergeDone, mergeShown, type WorkerAnswer } from './merge.ts'
 import type { ToldDecisions } from './relay.ts'
 import { routesIn } from './routes.ts'
@@ -91,6 +91,13 @@ export function supervisorDesk(options: SupervisorDeskOptions): AdminDesk {
     return mergeDone([...first, ...(await ask('all', { ...call, known }))])
   }
 
+  /** One that says nothing is no hindrance: whatever is done without it is told with the answer. */
+  async function audit(call: AdminCall): Promise<AdminAnswer> {
+    const answers = await asking()('serving', call)
+    const isOut = answers.some((one) => 'answer' in one && one.answer.status >= 500)
+    return isOut ? AUDIT_IS_OUT : { status: 200 }
+  }
+
   async function rebootstrap({ since = new Date(now()).toISOString(), whom }: Demand): Promise<AdminAnswer> {
     const { ap } = config()
     const about = aboutDemand(whom)
@@ -123,7 +130,7 @@ export function supervisorDesk(options: SupervisorDeskOptions): AdminDesk {
     for (const worker of likelyFirst(workers.all())) if (await worker.record(its, patienceMs / 2)) return
     const { btid: _, impi: __, impus: ___, ...rest } = its
     // Nobody is there who could write a pseudonym.
-    bare.info(config().log.identities === 'clear' ? its : rest, 'admin.called')
+    bare.error(config().log.identities === 'clear' ? its : rest, 'admin.called')
   }
 
   const follow = () =>
@@ -149,6 +156,8 @@ export function supervisorDesk(options: SupervisorDeskOptions): AdminDesk {
         case 'who':
         case 'look-at-demands':
           return { status: 404 }
+        case 'audit':
+          return audit(call)
         case 'drop':
           return drop(call)
         case 'rebootstrap':

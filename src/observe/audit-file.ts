@@ -13,6 +13,8 @@ export interface AuditFileOptions {
 export interface AuditFile {
   /** @throws what the file system said, while it takes nothing: what cannot be recorded is not to be done */
   write(event: AuditEvent, fields: Readonly<Record<string, unknown>>): void
+  /** Writes what waits now, not at the end of the turn. @throws what the file system said, while it takes nothing */
+  flush(): void
   /** Opens the file anew, after it was moved away; where that fails, the old one goes on. */
   reopen(): void
   end(): void
@@ -74,6 +76,7 @@ export function openAuditFile({ path, worker, onFailure }: AuditFileOptions): Au
         flushQuietly()
       })
     },
+    flush,
     reopen() {
       flushQuietly()
       try {

@@ -154,8 +154,18 @@ describe('the desk of a supervisor', () => {
     const alone = site({ 1: () => undefined })
     alone.desk.record(record)
     await new Promise((resolve) => setImmediate(resolve))
-    const { event, requestId, btid, impi } = JSON.parse(alone.lines[0] ?? '{}')
-    assert.deepEqual([event, requestId, btid, impi], ['admin.called', 'r', undefined, undefined])
+    const { level, event, requestId, btid, impi } = JSON.parse(alone.lines[0] ?? '{}')
+    assert.deepEqual([level, event, requestId, btid, impi], ['error', 'admin.called', 'r', undefined, undefined])
+  })
+
+  test('knows that the audit cannot be written when a worker says so, and waits for none that is silent', async () => {
+    const out = (): AdminAnswer => ({ status: 503, detail: 'out' })
+    const statusOf = async (...answers: (() => AdminAnswer | undefined)[]) =>
+      (await site({ ...answers }).desk.answer({ ask: 'audit' })).status
+    assert.equal(await statusOf(ok, out), 503)
+    assert.equal(await statusOf(ok, () => undefined), 200)
+    assert.equal(await statusOf(ok, ok), 200)
+    assert.equal(await statusOf(), 200)
   })
 
   test('has workers tell what its readers want, each of whom hears that and what of it is lost', () => {

@@ -314,3 +314,32 @@ test('with a file of demands, one worker writes and both obey at once', async ()
     await site.close()
   }
 })
+
+test('while the audit cannot be written, nothing is changed, and the log has the calls', async () => {
+  const site = await workersSite({
+    workers: 2,
+    overrides: { admin: { port: 0 }, log: { level: 'warn', identities: 'hashed', auditFile: '/dev/full' } },
+  })
+  try {
+    await site.start()
+    const ask = async (path: string, init: RequestInit = {}) =>
+      (await fetch(`http://127.0.0.1:${adminPortIn(site.stderr())}${path}`, init)).status
+    const called = () => site.lines().filter(({ event }) => event === 'admin.called')
+    assert.equal(await ask('/admin/routes'), 200)
+    await eventually('it is in the log', () => called().length === 1)
+    const headers = { 'content-type': 'application/json' }
+    assert.equal(await ask('/admin/rebootstrap', { method: 'POST', headers, body: '{"all":true}' }), 503)
+    assert.equal(await ask(at(UNKNOWN_BTID), { method: 'DELETE', headers, body: '{}' }), 503)
+    await eventually('all are in the log', () => called().length === 3)
+    assert.deepEqual(
+      called().map(({ level, path, status, worker }) => [level, path, status, worker]),
+      [
+        ['error', '/admin/routes', 200, undefined],
+        ['error', '/admin/rebootstrap', 503, undefined],
+        ['error', '/admin/bootstraps/{btid}', 503, undefined],
+      ],
+    )
+  } finally {
+    await site.close()
+  }
+})
