@@ -84,10 +84,12 @@ export const adminApi =
         const filter = filterOf(wanted)
         if (follow === undefined || follow === '0') return answer(request, reply, { ask: 'refusals', filter })
         if (follow !== '1') throw new AdminRefusal(400, 'follow is 0 or 1')
+        await requireAudit()
         if (readers >= MOST_READERS) throw new AdminRefusal(429, `${MOST_READERS} readers follow already`)
-        readers++
-        IS_FOLLOWED.add(request)
         record(request, 200)
+        IS_FOLLOWED.add(request)
+        // Last: whoever is counted leaves when the answer ends, and it begins now.
+        readers++
         reply.hijack()
         tailTo(reply.raw, desk, filter, () => readers--)
       },

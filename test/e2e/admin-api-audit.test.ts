@@ -102,6 +102,17 @@ describe('while the audit cannot be written, the admin API', () => {
     )
   })
 
+  test('lets nobody follow decisions, and has room for as many readers afterwards', async () => {
+    const follow = async () => (await call('GET', '/admin/decisions?follow=1')).status
+    await unwritable(async () => {
+      const before = logged().length
+      await call('GET', '/admin/routes')
+      await eventually('it is found out', () => logged().length > before)
+      for (let i = 0; i < 9; i++) assert.equal(await follow(), 503)
+    })
+    assert.equal(await follow(), 200)
+  })
+
   test('changes things again once it can be written', async () => {
     const { btid } = await handUe(lab)
     assert.equal((await call('DELETE', at(btid))).status, 200)
