@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { request as requestByTls } from 'node:https'
+import type { SecureContextOptions } from 'node:tls'
 import { ADMIN, adminBase } from './admin-place.ts'
 import type { Command, OptionTable, Output } from './command.ts'
 import { parseOptions, UsageError } from './options.ts'
@@ -56,7 +57,8 @@ Identities in answers are pseudonyms as in the log, unless you named them; a pse
       --code CODE     with tail and refusals: this fault code only
       --event EVENT   with tail and refusals: this event only
 
-Exit code: 0 done, 1 refused, or no answer, 2 the command line or the configuration is wrong, 3 there is no such thing.
+Exit code: 0 done, 1 refused, or no answer, 2 the command line, a file of it or the configuration is wrong, 3 there is
+no such thing, 130 broken off (a tail: 0).
 
 Examples:
   gba-proxy admin subscriber alice@ims.example.org
@@ -75,9 +77,13 @@ Examples:
     const base = values.url === undefined ? await adminBase(values.config, env) : urlOf(values.url)
     const url = new URL(call.path, base)
     if (values.cert !== undefined && values.config !== undefined) url.protocol = 'https:'
+    const tls = tlsOf(values)
+    const silence = new AbortController()
+    const late = setTimeout(() => silence.abort(), ANSWER_WITHIN_MS)
     try {
-      const answer = await send(url, call, values, signal)
+      const answer = await send(url, call, tls, AbortSignal.any([signal, silence.signal]))
       if (call.isFollowed && answer.statusCode === 200) {
+        clearTimeout(late)
         for await (const part of answer) stdout.write(part as Uint8Array)
         return 0
       }
@@ -90,11 +96,13 @@ Examples:
       stderr.write(`gba-proxy admin: ${answer.statusCode}${reasonIn(text)}\n`)
       return answer.statusCode === 404 ? 3 : 1
     } catch (error) {
-      if (signal.aborted) return 0
-      if (error instanceof UsageError) throw error
-      const reason = error instanceof Error ? ('code' in error ? String(error.code) : error.name) : String(error)
-      stderr.write(`gba-proxy admin: ${url.origin} does not answer (${reason})\n`)
+      if (signal.aborted) return brokenOff(call, stderr)
+      stderr.write(
+        `gba-proxy admin: ${url.origin} ${silence.signal.aborted ? SILENT : failureOf(error, url, values)}\n`,
+      )
       return 1
+    } finally {
+      clearTimeout(late)
     }
   },
 }
@@ -151,23 +159,43 @@ function urlOf(text: string): URL {
 }
 
 const ANSWER_WITHIN_MS = 10_000
+const SILENT = `did not answer within ${ANSWER_WITHIN_MS / 1000} s`
 
-function send(url: URL, call: Call, { cacert, cert, key }: Values, signal: AbortSignal): Promise<IncomingMessage> {
-  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path))
-  const tls = { ca: file(cacert), cert: file(cert), key: file(key) }
+/** An end by SIGINT, as a shell has it, but for what has no other end. */
+function brokenOff({ isFollowed, method }: Call, stderr: Output): number {
+  if (isFollowed) return 0
+  if (method !== 'GET') stderr.write('gba-proxy admin: broken off; what was asked for may be done all the same\n')
+  return 130
+}
+
+function failureOf(error: unknown, { protocol }: URL, { cert }: Values): string {
+  const reason = error instanceof Error ? ('code' in error ? String(error.code) : error.name) : String(error)
+  const hint = protocol === 'https:' && cert === undefined ? '; it needs a certificate: --cert and --key' : ''
+  return `does not answer (${reason})${hint}`
+}
+
+type Tls = Pick<SecureContextOptions, 'ca' | 'cert' | 'key'>
+
+/** @throws UsageError naming a file that cannot be read */
+function tlsOf({ cacert, cert, key }: Values): Tls {
+  const file = (option: string, path: string | undefined) => {
+    try {
+      return path === undefined ? undefined : readFileSync(path)
+    } catch (cause) {
+      const { code } = cause as NodeJS.ErrnoException
+      throw new UsageError(`--${option}: ${path} cannot be read (${code})`, { cause })
+    }
+  }
+  return { ca: file('cacert', cacert), cert: file('cert', cert), key: file('key', key) }
+}
+
+function send(url: URL, call: Call, tls: Tls, signal: AbortSignal): Promise<IncomingMessage> {
   const { body, method } = call
   const headers = { 'x-requested-with': 'gba-proxy', ...(body !== undefined && { 'content-type': 'application/json' }) }
   return new Promise((resolve, reject) => {
     const options = { method, headers, signal, agent: false, ...(url.protocol === 'https:' && tls) }
-    const sent = (url.protocol === 'https:' ? requestByTls : request)(url, options, (answer) => {
-      clearTimeout(late)
-      resolve(answer)
-    })
-    const late = setTimeout(() => sent.destroy(new Error('late')), ANSWER_WITHIN_MS)
-    sent.once('error', (error) => {
-      clearTimeout(late)
-      reject(error)
-    })
+    const sent = (url.protocol === 'https:' ? requestByTls : request)(url, options, resolve)
+    sent.once('error', reject)
     sent.end(body)
   })
 }

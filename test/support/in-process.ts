@@ -1,7 +1,7 @@
 import { runCli } from '../../src/cli/index.ts'
 
 /** A subcommand, run without a process of its own. */
-export async function inProcess(args: readonly string[], stdin = '') {
+export async function inProcess(args: readonly string[], stdin = '', signal = new AbortController().signal) {
   const [out, err]: [string[], string[]] = [[], []]
   const code = await runCli(args, {
     stdout: { write: (chunk) => out.push(Buffer.from(chunk).toString()) },
@@ -10,7 +10,7 @@ export async function inProcess(args: readonly string[], stdin = '') {
       yield stdin
     })(),
     env: {},
-    signal: new AbortController().signal,
+    signal,
   })
   return { code, stdout: out.join(''), stderr: err.join('') }
 }
