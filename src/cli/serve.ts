@@ -32,11 +32,11 @@ export const command: Command = {
 
 Starts every role the configuration has (ap, bsf, hss, as), or none. Logs and audit records are JSON lines on
 standard output. An admin listener (127.0.0.1:9464 unless the file says otherwise) answers /metrics, /live, /ready
-and /version. With workers, one process for each serves behind the same ports, and one that dies is replaced
-at once. SIGHUP opens log.auditFile anew and reads the configuration, subscribers, certificates, keys and CRLs again
-(which happens by itself within seconds of a change, too): all of a configuration is taken over, or nothing, when a
-mistake or a key that needs a restart is in it; the log says which. SIGTERM and SIGINT stop it: requests in flight
-are finished first.
+and /version, and 'gba-proxy admin' at /admin, each call of which is admin.called in the audit. With workers, one
+process for each serves behind the same ports, and one that dies is replaced at once. SIGHUP opens log.auditFile
+anew and reads the configuration, subscribers, certificates, keys and CRLs again (which happens by itself within
+seconds of a change, too): all of a configuration is taken over, or nothing, when a mistake or a key that needs a
+restart is in it; the log says which. SIGTERM and SIGINT stop it: requests in flight are finished first.
 
   -c, --config FILE   the configuration (YAML); 'gba-proxy check' gives a verdict without starting
                       or reloading
