@@ -77,7 +77,6 @@ type Frozen<Value> = Value extends string | number | boolean | undefined
 export type Config = Frozen<Static<typeof configSchema>>
 export type LogConfig = Config['log']
 export type AdminConfig = NonNullable<Config['admin']>
-export type TracesConfig = Config['traces']
 export type StoreConfig = Config['store']
 export type HssConfig = NonNullable<Config['hss']>
 export type BsfConfig = NonNullable<Config['bsf']>
