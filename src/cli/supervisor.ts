@@ -34,6 +34,8 @@ export interface SupervisorOptions {
   readonly signal: AbortSignal
   /** Told once, when all listen. */
   readonly onUp: (addresses: App['addresses']) => void
+  /** How long workers have to end when they are told to stop; who has not is killed. Less than ten seconds by default. */
+  readonly insistMs?: number
 }
 
 /**
@@ -43,7 +45,7 @@ export interface SupervisorOptions {
  * @returns exit code: that of a worker which could not start at first, else 0
  */
 export async function supervise(options: SupervisorOptions): Promise<number> {
-  const { count, worker, log, reports, calls, signal, onUp } = options
+  const { count, worker, log, reports, calls, signal, onUp, insistMs = INSIST_MS } = options
   const running = new Set<Worker>()
   /** Those of them that have a place. */
   const placed = new Set<Worker>()
@@ -52,7 +54,18 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   const tellAll = (order: Order) => {
     for (const { child } of running) tell(child, order)
   }
-  const stop = () => tellAll({ do: 'stop' })
+  let insisting: NodeJS.Timeout | undefined
+  // From the first time that it is called: whoever hangs holds up nothing that comes after.
+  const stop = () => {
+    insisting ??= setTimeout(insist, insistMs)
+    tellAll({ do: 'stop' })
+  }
+  function insist(): void {
+    for (const { child } of running) {
+      log.error({ pid: child.pid, waitedMs: insistMs }, 'worker.killed')
+      child.kill('SIGKILL')
+    }
+  }
   const inTurn = oneByOne()
   const change = () => void inTurn(changeAll)
   const hangUp = () => {
@@ -139,11 +152,8 @@ export async function supervise(options: SupervisorOptions): Promise<number> {
   } finally {
     unwatch()
     stop()
-    const insist = setTimeout(() => {
-      for (const { child } of running) child.kill('SIGKILL')
-    }, INSIST_MS)
     await Promise.all([...running].map(({ ended }) => ended))
-    clearTimeout(insist)
+    clearTimeout(insisting)
     signal.removeEventListener('abort', stop)
     process.off('SIGHUP', hangUp)
   }
