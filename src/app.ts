@@ -27,6 +27,7 @@ import type { Tracing } from './observe/traces.ts'
 import { boundStop, createServer, STOP_GRACE_MS, unborn } from './server.ts'
 import { among, rateOf, sourcesBut } from './sources.ts'
 import { openState, type State } from './state.ts'
+import { stopAll } from './stop.ts'
 import { clientTlsOptions, mutualTlsOptions, upstreamTlsOptions } from './tls/listener.ts'
 import { type StandingDemands, standingDemands } from './ua/standing-demands.ts'
 import { ubLimiter } from './ub/limits.ts'
@@ -200,18 +201,9 @@ export async function startApp(config: Config, replaced: AppParts = {}): Promise
   let keys: KeyCache | undefined
   let admin: RunningAdmin | undefined
   const close = async () => {
-    stopBy = performance.now() + STOP_GRACE_MS
-    const closed = (which: (name: Listener) => boolean) =>
-      Promise.all(servers.filter(([name]) => which(name)).map(([, server]) => server.close()))
-    await closed((name) => name !== 'as')
-    // The AP of this process may have had requests on their way to it.
-    await closed((name) => name === 'as')
-    await admin?.close()
-    await keys?.close?.()
-    proxy?.close()
-    await traces?.close()
-    await state.close()
-    auditFile?.end()
+    const begunAt = performance.now()
+    stopBy = begunAt + STOP_GRACE_MS
+    await stopAll({ servers, admin, keys, proxy, state, traces, auditFile }, begunAt)
   }
   try {
     keys = keySourceOf(parts)

@@ -26,8 +26,8 @@ export interface SpanExport {
   /** Puts another span in the place of one that was not sent yet. @returns whether it could */
   replace(span: Span, by: Span): boolean
   counts(): SpanCounts
-  /** Sends what is left, within two seconds. */
-  close(): Promise<void>
+  /** Sends what is left, within two seconds, and so many ms where that is less; what is not sent then is dropped. */
+  close(mostMs?: number): Promise<void>
 }
 
 /**
@@ -119,10 +119,10 @@ export function spanExport(options: SpanExportOptions): SpanExport {
       return at >= 0
     },
     counts: () => ({ exported, dropped }),
-    async close() {
+    async close(mostMs = CLOSE_MS) {
       isClosed = true
       clearTimeout(timer)
-      const end = performance.now() + CLOSE_MS
+      const end = performance.now() + Math.min(mostMs, CLOSE_MS)
       const left = () => end - performance.now()
       if (underWay) await within(underWay, left())
       // What a collector that is away would have got is given up, since each batch might take as long.

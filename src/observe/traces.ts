@@ -37,8 +37,8 @@ export interface Tracing {
   /** To be told of every decision. */
   record(event: AuditEvent, record: AuditRecord): void
   counts(): SpanCounts
-  /** Sends what is left, within two seconds. */
-  close(): Promise<void>
+  /** Sends what is left, within two seconds, and so many ms where that is less. */
+  close(mostMs?: number): Promise<void>
 }
 
 /** @see W3C Trace Context (Recommendation, 2021-11-23) */

@@ -68,6 +68,14 @@ describe('spans', () => {
     assert.ok(dropped > 1_000)
   })
 
+  test('are dropped where there is no time left to send them', async (t) => {
+    const { peer, spans } = await exporting(t)
+    for (let i = 0; i < 5; i++) spans.add(span())
+    await spans.close(0)
+    assert.deepEqual(spans.counts(), { exported: 0, dropped: 5 })
+    assert.equal(peer.connections(), 0)
+  })
+
   test('that come after the end are dropped', async (t) => {
     const { peer, spans } = await exporting(t)
     await spans.close()
