@@ -123,6 +123,14 @@ describe('those that wait', () => {
     assert.deepEqual([served, refused], [numbers(1, 15), []])
   })
 
+  test('are refused only until they are few', () => {
+    const { clock, fill, served, refused, turn } = lineOf(500)
+    fill(...numbers(1, 16))
+    clock.ms += 5000
+    turn()
+    assert.deepEqual([served, refused], [numbers(2, 16), [1]])
+  })
+
   test('have their turn, too, where one of them throws', () => {
     const { enter, fill, line, served, turn } = lineOf(500)
     fill()

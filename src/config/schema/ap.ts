@@ -328,7 +328,7 @@ const limits = section('Limits', 'What one client may take.', {
   maxLoopDelayMs: live(
     integer(
       'Loop delay',
-      'Longest wait of a request for the process to be served; others get 503 at three times that; 0: any.',
+      'Longest wait of a request for the process to be served; others get 503, at once where all have waited so long, at three times that at the latest; none while fewer than 16 wait; 0: any.',
       [0, 60_000],
       400,
     ),
