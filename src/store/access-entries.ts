@@ -100,6 +100,23 @@ export const encodeRows = ({ text }: Rows): string => `[${text}]`
 /** As `encodeRows`. */
 export const encodeEntries = (entries: readonly AccessEntry[]): Uint8Array => utf8(JSON.stringify(entries.map(rowOf)))
 
+/**
+ * As many of them as take `most` octets at most: more go by the rule of `bounded` where they are long.
+ * @param entries oldest first, as those that are kept
+ */
+export function encodeWithin(entries: readonly AccessEntry[], most: number) {
+  let kept = entries
+  let encoded = encodeEntries(kept)
+  while (encoded.length > most) {
+    kept = bounded(kept, Math.floor((kept.length * SHARE_THAT_FITS * most) / encoded.length))
+    encoded = encodeEntries(kept)
+  }
+  return { kept, encoded }
+}
+
+/** Those that stay may be longer than those that go. */
+const SHARE_THAT_FITS = 15 / 16
+
 /** Reads the plaintext of a part, from a value that was sealed. */
 export const decodeEntries = (plaintext: Uint8Array): AccessEntry[] => entriesOf(fromUtf8(plaintext))
 

@@ -4,7 +4,7 @@ import type { Impu } from '../core/identity.ts'
 import { bounded, inOrder, unexpired, withDefaults } from './access-entries.ts'
 import { moveAccessLogs } from './access-move.ts'
 import { AccessQueue, type Leaving, type Waiting } from './access-queue.ts'
-import { LmdbAccessRecords, type Plan } from './lmdb-access-records.ts'
+import { LmdbAccessRecords, MAX_EFFORT, MAX_OCTETS, type Plan } from './lmdb-access-records.ts'
 import { MIN_FREE_BYTES } from './lmdb-environment.ts'
 import { freeBytesAt, LmdbFile, makePrivateDirectory } from './lmdb-file.ts'
 import { OwnerKeys } from './owner-keys.ts'
@@ -35,10 +35,8 @@ export interface LmdbAccessLogOptions extends AccessLogBounds {
 /** Of the file in the store's directory. */
 export const ACCESS_FILE = 'access.mdb'
 
-/** Owners in one transaction: a commit costs as much as dozens, and what stays free on the disk holds all their pages. */
-const OWNERS_PER_TRANSACTION = 128
-/** Of what one transaction does on the event loop, in owners who get one more part: a millisecond. */
-const MAX_EFFORT = OWNERS_PER_TRANSACTION
+/** A commit costs as much as dozens; what their entries take is bounded besides. */
+const OWNERS_PER_TRANSACTION = MAX_EFFORT
 /** So long may the log have the event loop ahead of a transaction. */
 const STRETCH_MS = 1
 const MOST_IN_STRETCH = 256
@@ -77,9 +75,11 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     await writeInTurn(beginning, told, ({ key, waiting }) => records.plan(key, waiting))
   }
   async function writeInTurn(owners: readonly Owner[], { written, pause }: Leaving, planOf: PlanOf): Promise<void> {
-    for (let at = 0; at < owners.length; at += OWNERS_PER_TRANSACTION) {
-      if (at > 0) await pause(Math.ceil(owners.length / OWNERS_PER_TRANSACTION))
-      let plans = await planned(owners.slice(at, at + OWNERS_PER_TRANSACTION), planOf)
+    const expected = Math.ceil(owners.length / OWNERS_PER_TRANSACTION)
+    for (let at = 0, turn = 0; at < owners.length; turn++) {
+      if (turn > 0) await pause(Math.max(expected, turn))
+      let { plans, done } = await planned(owners.slice(at, at + OWNERS_PER_TRANSACTION), planOf)
+      at += done
       while (plans.length > 0) {
         plans = await performed(plans, written)
       }
@@ -90,17 +90,22 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     await inStretches([...leaving], ([owner, waiting]) => {
       const key = ownerKeys.of(owner)
       byFirstOctet[key[0] ?? 0]?.push({ owner, waiting, key })
+      return true
     })
     return byFirstOctet.flat()
   }
-  async function planned(owners: readonly Owner[], planOf: PlanOf): Promise<readonly Planned[]> {
+  /** Plans for as many as one transaction takes: what is sealed of more is not held in memory. */
+  async function planned(owners: readonly Owner[], planOf: PlanOf) {
     const plans: Planned[] = []
+    let octets = 0
     const add = (one: Owner) => {
       const plan = planOf(one)
       if (plan !== undefined) plans.push({ owner: one.owner, plan })
+      octets += plan?.changes?.octets ?? 0
+      return octets < MAX_OCTETS
     }
-    await inStretches(owners, add, (stretch) => file.read(stretch))
-    return plans
+    const done = await inStretches(owners, add, (stretch) => file.read(stretch))
+    return { plans: plans as readonly Planned[], done }
   }
   /** @returns those that are left for another transaction */
   async function performed(plans: readonly Planned[], written: (owner: Impu) => void): Promise<readonly Planned[]> {
@@ -114,9 +119,8 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
       const writer = records.writer()
       let done = 0
       for (const { plan } of plans) {
-        writer.perform(plan)
+        if (!writer.perform(plan)) break
         done++
-        if (writer.effort >= MAX_EFFORT) break
       }
       return { done, damages: writer.damages }
     })
@@ -179,25 +183,31 @@ type PlanOf = (one: Owner) => Plan | undefined
 /** Logs; of as many with many parts, some are left for the next transaction. */
 const DROPPED_AT_ONCE = 256
 
-/** @param within  does a stretch of it, which is its argument */
+/**
+ * @param act  whether to go on
+ * @param within  does a stretch of it, which is its argument
+ * @returns how many were done
+ */
 async function inStretches<Item>(
   items: readonly Item[],
-  act: (item: Item) => void,
+  act: (item: Item) => boolean,
   within: (stretch: () => void) => void = (stretch) => stretch(),
-): Promise<void> {
+): Promise<number> {
   let at = 0
+  let goesOn = true
   const stretch = () => {
     const until = performance.now() + STRETCH_MS
     for (const item of items.slice(at, at + MOST_IN_STRETCH)) {
-      act(item)
+      goesOn = act(item)
       at++
-      if (performance.now() >= until) return
+      if (!goesOn || performance.now() >= until) return
     }
   }
-  while (at < items.length) {
+  while (goesOn && at < items.length) {
     within(stretch)
-    if (at < items.length) await nextTurn()
+    if (goesOn && at < items.length) await nextTurn()
   }
+  return at
 }
 
 function openFile({ directory, formerFile, ...options }: LmdbAccessLogOptions): LmdbFile {

@@ -2,14 +2,15 @@ import { concat, type EpochMs } from '../core/bytes.ts'
 import {
   bounded,
   decodeEntries,
-  encodeEntries,
   encodeRows,
+  encodeWithin,
   entriesIn,
   inOrder,
   joined,
   type Rows,
   unexpired,
 } from './access-entries.ts'
+import { decodeHead, encodeHead, type Head } from './access-head.ts'
 import type { Waiting } from './access-queue.ts'
 import { corrupted } from './faults.ts'
 import { entryCount, type LmdbDatabase, type LmdbFile } from './lmdb-file.ts'
@@ -24,22 +25,23 @@ const [PARTS, OWNERS, ORDER] = ACCESS_DATABASES
 
 /** Parts of one log, at most, before they are made one. */
 const MAX_PARTS = 32
+/** What one transaction does on the event loop at most, in logs that get one more part: a millisecond. */
+export const MAX_EFFORT = 128
 /** Of all parts of a log, and of opening and sealing them as well. */
 const EFFORT_OF_REMOVING = 8
 const EFFORT_OF_REWRITING = 64
+/**
+ * By so many octets one transaction makes the file grow, or by those of one log: a quarter of what stays free on the disk,
+ * which the engine must never fill.
+ */
+export const MAX_OCTETS = 4 * 1024 * 1024
+/** Of what is sealed of one log at a time: half of what stays free. 10,000 entries of 800 octets. */
+const MAX_OCTETS_OF_A_LOG = 8 * 1024 * 1024
 /** In one transaction, or those of one log more: a millisecond. */
 const MAX_PARTS_DROPPED = 512
 /** So many times what a log may hold are in its parts before they are made one: that costs far more than a part. */
 const TOO_MANY = 4
 const HOUR_MS = 3_600_000
-
-/** A log's record in the clear: which hour it was touched in, and what its parts hold. */
-interface Head {
-  readonly hour: EpochMs
-  readonly oldestAt: EpochMs
-  readonly parts: number
-  readonly entries: number
-}
 
 /** What is to be written of one log, made outside a transaction as far as that is possible. */
 export interface Plan {
@@ -51,11 +53,10 @@ export interface Plan {
 }
 
 export interface AccessWriter {
-  readonly perform: (plan: Plan) => void
+  /** @returns false when the transaction has taken enough: the plan is for another one. The first is always taken. */
+  readonly perform: (plan: Plan) => boolean
   /** What was left behind, since it does not open. */
   readonly damages: readonly unknown[]
-  /** What it took, in logs that got one more part. */
-  readonly effort: number
 }
 
 interface Changes {
@@ -65,6 +66,8 @@ interface Changes {
   readonly sealed: Uint8Array
   /** Keys of parts that this one takes the place of. */
   readonly removed: readonly Uint8Array[]
+  /** What all this takes of the file. */
+  readonly octets: number
   /** Parts that were left behind, since they do not open. */
   readonly damages: readonly unknown[]
 }
@@ -109,30 +112,30 @@ export class LmdbAccessRecords {
   writer(): AccessWriter {
     const damages: unknown[] = []
     let effort = 0
+    let octets = 0
     let count: number | undefined // of logs; to ask for it costs more than to write one
-    const perform = ({ key, waiting, seen, changes: planned }: Plan) => {
+    const perform = ({ key, waiting, seen, changes: planned }: Plan): boolean => {
+      if (effort >= MAX_EFFORT) return false
       const current = this.#owners.get(key)
       const isOvertaken = !isSame(seen, current)
       const changes = isOvertaken ? this.#changesOf(key, current, waiting) : planned
+      if (octets > 0 && octets + (changes?.octets ?? 0) > MAX_OCTETS) return false
       effort += isOvertaken ? EFFORT_OF_REWRITING : 1
-      if (changes === undefined) return
+      if (changes === undefined) return true
+      octets += changes.octets
       if (current === undefined) {
         count ??= entryCount(this.#owners)
         const dropped = this.#makeRoom(count)
-        count += 1 - dropped
-        effort += dropped * EFFORT_OF_REMOVING
+        count += 1 - dropped.logs
+        effort += dropped.logs * EFFORT_OF_REMOVING
+        octets += dropped.logs * OCTETS_OF_PAGES + dropped.parts * OCTETS_IN_A_PAGE
       }
       this.#put(key, changes)
       if (changes.removed.length > 0) effort += EFFORT_OF_REMOVING
       for (const damage of changes.damages) damages.push(damage)
+      return true
     }
-    return {
-      perform,
-      damages,
-      get effort() {
-        return effort
-      },
-    }
+    return { perform, damages }
   }
 
   /**
@@ -140,7 +143,7 @@ export class LmdbAccessRecords {
    * @throws GbaError STORE_UNAVAILABLE for a part that does not open
    */
   entriesOf(key: Uint8Array): AccessEntry[] {
-    const { entries, damages } = this.#open(key)
+    const { entries, damages } = this.#opened(this.#partsOf(key))
     if (damages.length > 0) throw damages[0]
     return entries
   }
@@ -152,20 +155,24 @@ export class LmdbAccessRecords {
 
   /** Drops the logs that were touched least recently, in this hour or before. @returns how many, `limit` at most */
   dropTouchedUntil(hour: EpochMs, limit: number): number {
-    let dropped = 0
+    return this.#drop(hour, limit).logs
+  }
+
+  #drop(hour: EpochMs, limit: number): Dropped {
+    let logs = 0
     let parts = 0
     for (const place of this.#touchedUntil(hour, limit)) {
       const key = place.subarray(8)
       this.#order.removeSync(place)
       this.#owners.removeSync(key)
-      for (const part of this.#partKeysOf(key)) {
+      for (const part of [...this.#parts.getKeys(rangeOf(key))]) {
         this.#parts.removeSync(part)
         parts++
       }
-      dropped++
+      logs++
       if (parts >= MAX_PARTS_DROPPED) break
     }
-    return dropped
+    return { logs, parts }
   }
 
   /** As they stand in the order. */
@@ -174,10 +181,10 @@ export class LmdbAccessRecords {
     return [...this.#order.getKeys({ start: new Uint8Array(8), end, limit })]
   }
 
-  /** The logs touched least recently go for a new one. @returns how many went */
-  #makeRoom(count: number): number {
+  /** The logs touched least recently go for a new one. */
+  #makeRoom(count: number): Dropped {
     const excess = Math.min(MOST_DROPPED_FOR_ONE, count + 1 - this.#bounds.maxOwners)
-    return excess <= 0 ? 0 : this.dropTouchedUntil(Number.MAX_SAFE_INTEGER, excess)
+    return excess <= 0 ? { logs: 0, parts: 0 } : this.#drop(Number.MAX_SAFE_INTEGER, excess)
   }
 
   #put(key: Uint8Array, { before, head, partKey, sealed, removed }: Changes): void {
@@ -196,7 +203,7 @@ export class LmdbAccessRecords {
     const hour = Math.max(head?.hour ?? 0, fresh.newestAt - (fresh.newestAt % HOUR_MS))
     if (this.#isDue(head, fresh)) return this.#rewritten(key, head, hour, fresh)
     // A record that is damaged is none, and its parts go.
-    const removed = head === undefined && record !== undefined ? this.#partKeysOf(key) : []
+    const old = head === undefined && record !== undefined ? this.#partsOf(key) : []
     const { oldestAt, parts, entries } = head ?? NO_PARTS
     const next = {
       hour,
@@ -206,7 +213,7 @@ export class LmdbAccessRecords {
     }
     const partKey = partOf(key, parts)
     const sealed = this.#seal.seal({ database: PARTS, key: partKey }, encodeRows(fresh))
-    return { before: head, head: next, partKey, sealed, removed, damages: [] }
+    return { before: head, head: next, partKey, sealed, ...inPlaceOf(old, sealed), damages: [] }
   }
 
   #isDue(head: Head | undefined, fresh: Rows): boolean {
@@ -214,41 +221,67 @@ export class LmdbAccessRecords {
     const { parts, entries, oldestAt } = head ?? NO_PARTS
     const most = head === undefined ? entriesPerOwner : TOO_MANY * entriesPerOwner
     const oldest = Math.min(oldestAt, fresh.oldestAt)
-    return parts >= MAX_PARTS || entries + fresh.count > most || fresh.newestAt >= oldest + retentionS * 1000
+    if (parts >= MAX_PARTS || entries + fresh.count > most) return true
+    return fresh.newestAt >= oldest + retentionS * 1000 || fresh.text.length * UTF8_OF_A_UNIT > MAX_OCTETS_OF_A_LOG
   }
 
   #rewritten(key: Uint8Array, before: Head | undefined, hour: EpochMs, fresh: Rows): Changes {
     const { entriesPerOwner, retentionS } = this.#bounds
+    const parts = this.#partsOf(key)
     // Parts without a record are of none.
-    const old = before === undefined ? { entries: [], damages: [] } : this.#open(key)
+    const old = this.#opened(before === undefined ? [] : parts)
     const all = inOrder([...old.entries, ...entriesIn(fresh)])
-    const kept = bounded(unexpired(all, fresh.newestAt, retentionS), entriesPerOwner)
+    const wanted = bounded(unexpired(all, fresh.newestAt, retentionS), entriesPerOwner)
+    const { kept, encoded } = encodeWithin(wanted, MAX_OCTETS_OF_A_LOG)
     const partKey = partOf(key, 0)
+    const sealed = this.#seal.seal({ database: PARTS, key: partKey }, encoded)
     return {
       before,
       head: { hour, oldestAt: kept[0]?.at ?? fresh.newestAt, parts: 1, entries: kept.length },
       partKey,
-      sealed: this.#seal.seal({ database: PARTS, key: partKey }, encodeEntries(kept)),
-      removed: this.#partKeysOf(key),
+      sealed,
+      ...inPlaceOf(parts, sealed),
       damages: old.damages,
     }
   }
 
-  #open(key: Uint8Array): { readonly entries: AccessEntry[]; readonly damages: readonly unknown[] } {
+  #opened(parts: readonly Part[]): { readonly entries: AccessEntry[]; readonly damages: readonly unknown[] } {
     const entries: AccessEntry[] = []
     const damages: unknown[] = []
-    for (const { key: partKey, value } of this.#parts.getRange(rangeOf(key))) {
-      const plaintext = this.#seal.unseal({ database: PARTS, key: partKey }, value)
+    for (const { key, value } of parts) {
+      const plaintext = this.#seal.unseal({ database: PARTS, key }, value)
       if (plaintext === undefined) damages.push(corrupted('access log'))
       else for (const entry of decodeEntries(plaintext)) entries.push(entry)
     }
     return { entries, damages }
   }
 
-  #partKeysOf(key: Uint8Array): Uint8Array[] {
-    return [...this.#parts.getKeys(rangeOf(key))]
+  #partsOf(key: Uint8Array): Part[] {
+    return [...this.#parts.getRange(rangeOf(key))]
   }
 }
+
+interface Part {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+interface Dropped {
+  readonly logs: number
+  readonly parts: number
+}
+
+/** A write of one log changes four pages in four places of the trees, however little it puts there. */
+const OCTETS_OF_PAGES = 4 * 4096
+/** Longer values have pages of their own, which are given back without being written. */
+const OCTETS_IN_A_PAGE = 2048
+/** Of UTF-16, at most. */
+const UTF8_OF_A_UNIT = 3
+
+const inPlaceOf = (parts: readonly Part[], sealed: Uint8Array) => ({
+  removed: parts.map(({ key }) => key),
+  octets: parts.reduce((sum, { value }) => sum + value.length, OCTETS_OF_PAGES + sealed.length),
+})
 
 /** Where the bound was made smaller, the rest goes bit by bit. */
 const MOST_DROPPED_FOR_ONE = 16
@@ -265,27 +298,4 @@ function partOf(key: Uint8Array, number: number): Uint8Array {
   octets.set(key)
   octets.writeUInt32BE(number, key.length)
   return octets
-}
-
-const HEAD = 24
-
-function encodeHead({ hour, oldestAt, parts, entries }: Head): Uint8Array {
-  const octets = Buffer.allocUnsafe(HEAD)
-  octets.writeDoubleBE(hour, 0)
-  octets.writeDoubleBE(oldestAt, 8)
-  octets.writeUInt32BE(parts, 16)
-  octets.writeUInt32BE(entries, 20)
-  return octets
-}
-
-/** @returns undefined for no record, and for one that is damaged: the log then begins anew */
-function decodeHead(octets: Uint8Array | undefined): Head | undefined {
-  if (octets?.length !== HEAD) return undefined
-  const view = new DataView(octets.buffer, octets.byteOffset, octets.length)
-  return {
-    hour: view.getFloat64(0),
-    oldestAt: view.getFloat64(8),
-    parts: view.getUint32(16),
-    entries: view.getUint32(20),
-  }
 }
