@@ -79,6 +79,11 @@ export interface State {
 export interface StoreHealth {
   readonly kind: Config['store']['kind']
   readonly state: 'writable' | 'read-only' | 'unreachable'
+  /**
+   * Of access logs that have a file of their own. No request fails for want of them, so it makes no process unready; the
+   * metric of the store is 0, and the log says to restart.
+   */
+  readonly accessLog?: 'writable' | 'read-only' | 'restart-needed'
   /** Octets of its files; undefined where it has none. */
   readonly bytes?: number
   /** Octets left on their disk. */
@@ -182,6 +187,7 @@ function inLmdb(directory: string, wanted: Wanted): State {
     health: () => ({
       kind: 'lmdb',
       state: environment.file.isWritable() ? 'writable' : 'read-only',
+      ...(accessLog && { accessLog: accessLog.fileState() }),
       bytes: lmdbBytesIn(directory),
       freeBytes: freeBytesAt(directory),
     }),

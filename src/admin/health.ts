@@ -218,7 +218,7 @@ export function readinessOfHost(workers: readonly WorkerHealth[], draining: bool
       reasons: readiness?.reasons ?? ['silent'],
     })),
     ...(first && {
-      store: known.map(({ store }) => store).find(({ state }) => state !== 'writable') ?? first.store,
+      store: leastWell(known.map(({ store }) => store)) ?? first.store,
       ...(first.bsf && { bsf: seenLast(known.flatMap(({ bsf }) => bsf ?? [])) ?? first.bsf }),
       ...(first.hss && { hss: seenLast(known.flatMap(({ hss }) => hss ?? [])) ?? first.hss }),
       appServers: Object.fromEntries(
@@ -231,6 +231,10 @@ export function readinessOfHost(workers: readonly WorkerHealth[], draining: bool
     }),
   }
 }
+
+const leastWell = (stores: readonly StoreHealth[]): StoreHealth | undefined =>
+  stores.find(({ state }) => state !== 'writable') ??
+  stores.find(({ accessLog = 'writable' }) => accessLog !== 'writable')
 
 const seenAt = ({ lastUpAt = 0, lastDownAt = 0 }: PeerHealth): EpochMs => Math.max(lastUpAt, lastDownAt)
 

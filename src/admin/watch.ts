@@ -7,7 +7,7 @@ import type { MetricReport } from '../observe/exposition.ts'
 import { createMetrics, type Metrics } from '../observe/metrics.ts'
 import type { SpanCounts } from '../observe/span-export.ts'
 import type { Sample } from '../observe/tallies.ts'
-import type { State } from '../state.ts'
+import type { State, StoreHealth } from '../state.ts'
 import type { Expiry } from '../tls/expiry.ts'
 import { certificateEnd } from '../tls/files.ts'
 import type { AppServerState } from '../ut/addresses.ts'
@@ -83,7 +83,7 @@ export function watchProcess(options: WatchOptions): Watch {
   }
   metrics.provide(
     'gba_proxy_store_writable',
-    store(() => Number(state.health().state === 'writable')),
+    store(() => Number(takesWrites(state.health()))),
   )
   metrics.provide(
     'gba_proxy_store_size_bytes',
@@ -120,6 +120,9 @@ export function watchProcess(options: WatchOptions): Watch {
       ),
   }
 }
+
+/** All of it: an operator has to see to access logs that are not written, though every request is served. */
+const takesWrites = ({ state, accessLog = 'writable' }: StoreHealth) => state === 'writable' && accessLog === 'writable'
 
 function provideCare(metrics: Metrics, { appServerStates, load }: WatchOptions): void {
   // By their places: a URL may be an IP address, of which there are none in metrics.

@@ -32,6 +32,12 @@ export interface LmdbAccessLogOptions extends AccessLogBounds {
   readonly onDropped?: () => void
 }
 
+export interface LmdbAccessLog extends AccessLog {
+  /** Whether its file takes writes; not before a restart of the process once one has failed. */
+  fileState(): 'writable' | 'read-only' | 'restart-needed'
+  close(): Promise<void>
+}
+
 /** Of the file in the store's directory. */
 export const ACCESS_FILE = 'access.mdb'
 
@@ -49,14 +55,18 @@ const HOUR_MS = 3_600_000
  * Owners are written in the order of their keys: of those in one transaction, many then share pages.
  * An entry of a log that is not touched any more stays at rest, sealed and unread, for up to twice the retention.
  */
-export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { close(): Promise<void> } {
+export function lmdbAccessLog(options: LmdbAccessLogOptions): LmdbAccessLog {
   const { keys } = options
   const bounds = withDefaults(options)
   const { entriesPerOwner, retentionS } = bounds
   const file = openFile(options)
   const records = new LmdbAccessRecords(file, keys, bounds)
   const ownerKeys = new OwnerKeys(keys, 'access')
-  const report = options.onFailure ?? (() => {})
+  let lastReported: unknown
+  const report = (error: unknown) => {
+    if (error !== lastReported) options.onFailure?.(error)
+    lastReported = error
+  }
   const queue = new AccessQueue({
     delayMs: options.writeBehindMs ?? 1000,
     maxWaiting: options.maxWaiting ?? 20_000,
@@ -64,6 +74,7 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     report,
     onDropped: options.onDropped,
   })
+  let isToldToRestart = false
   /** Whose entries may be at rest before the queue knows that they are. */
   let underWay: { readonly owners: ReadonlySet<Impu>; readonly done: Promise<unknown> } | undefined
 
@@ -73,6 +84,12 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     const beginning: Owner[] = []
     await writeInTurn(owners, told, (one) => records.planToGoOn(one.key, one.waiting) ?? void beginning.push(one))
     await writeInTurn(beginning, told, ({ key, waiting }) => records.plan(key, waiting))
+  }
+  /** Also in a spell of failures of which the queue has told: that the disk is full, people mend without a restart. */
+  function tellToRestart(error: unknown): void {
+    if (isToldToRestart || !file.needsRestart()) return
+    isToldToRestart = true
+    report(error)
   }
   async function writeInTurn(owners: readonly Owner[], { written, pause }: Leaving, planOf: PlanOf): Promise<void> {
     const expected = Math.ceil(owners.length / OWNERS_PER_TRANSACTION)
@@ -128,6 +145,9 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
       const { done, damages } = await commit
       for (const damage of damages) report(damage) // what is left of that log goes on
       return told(done) // before anybody can read what is at rest now
+    } catch (error) {
+      tellToRestart(error)
+      throw error
     } finally {
       underWay = undefined
     }
@@ -148,6 +168,10 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): AccessLog & { clos
     },
     read,
     flush: () => queue.flush(),
+    fileState() {
+      if (file.needsRestart()) return 'restart-needed'
+      return file.isWritable() ? 'writable' : 'read-only'
+    },
     async sweep(now) {
       const until = now - HOUR_MS - retentionS * 1000
       let total = 0

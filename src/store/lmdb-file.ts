@@ -88,18 +88,16 @@ export class LmdbFile {
     if (this.#asyncWrites > 0) throw new RangeError('a synchronous write while an asynchronous one is under way')
     let committing = false
     try {
-      return this.#translate(() =>
-        this.#root.transactionSync(() => {
-          this.#reserveAtTimes(jobs)
-          this.#checkSpace(jobs)
-          const result = action()
-          committing = true
-          return result
-        }),
-      )
+      return this.#root.transactionSync(() => {
+        this.#reserveAtTimes(jobs)
+        this.#checkSpace(jobs)
+        const result = action()
+        committing = true
+        return result
+      })
     } catch (error) {
-      if (committing) this.#failure = error
-      throw error
+      if (committing || isDiskError(error)) throw this.#failed(error)
+      throw this.#translated(error)
     }
   }
 
@@ -123,13 +121,18 @@ export class LmdbFile {
 
   /** Whether a write would be tried now. */
   isWritable(): boolean {
-    if (this.#closed || this.#failure !== undefined) return false
+    if (this.#closed || this.needsRestart()) return false
     try {
       this.#checkSpace()
       return true
     } catch {
       return false
     }
+  }
+
+  /** Whether a write has failed: none will be tried before the process restarts. */
+  needsRestart(): boolean {
+    return this.#failure !== undefined
   }
 
   /** What was asked for is written, before. */
@@ -156,17 +159,25 @@ export class LmdbFile {
         }
       })
     } catch (error) {
-      if (outcome !== undefined && 'error' in outcome) throw this.#translated(outcome.error)
-      const cause = await causeOf(error)
-      this.#failure = cause
-      throw this.#unavailable(cause instanceof Error ? cause.message : 'a write failed', cause)
+      if (outcome === undefined || 'result' in outcome) throw this.#failed(await causeOf(error))
+      if (isDiskError(outcome.error)) throw this.#failed(outcome.error)
+      throw this.#translated(outcome.error)
     }
     if (outcome === undefined || 'error' in outcome) throw new Error('a transaction that did not run has committed')
     return outcome.result
   }
 
   #checkSound(): void {
-    if (this.#failure !== undefined) throw this.#unavailable('a write failed: restart', this.#failure)
+    if (this.#failure !== undefined) throw this.#failed(this.#failure)
+  }
+
+  #failed(cause: unknown): GbaError {
+    this.#failure = cause
+    const why = cause instanceof Error ? cause.message : 'no reason given'
+    return this.#unavailable(
+      `a write failed (${why}): see to its disk, then restart, before which none is tried`,
+      cause,
+    )
   }
 
   #checkOpen(): void {
@@ -250,6 +261,11 @@ const BLOCK = 512
 /** The engine numbers its errors; Node and we name ours. */
 const isEngineError = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && typeof error.code === 'number'
+
+/** EIO, EFBIG, ENOSPC, EROFS, EDQUOT: the engine has met what it does not recover from, before the commit even. */
+const DISK_ERRORS: ReadonlySet<unknown> = new Set([5, 27, 28, 30, 122])
+const isDiskError = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && DISK_ERRORS.has(error.code)
 
 /** What the engine tells of a commit that failed off the thread comes in a promise beside the error. */
 async function causeOf(error: unknown): Promise<unknown> {

@@ -162,6 +162,16 @@ describe('a host of several processes', () => {
     assert.deepEqual([draining.ready, draining.reasons], [false, ['draining']])
   })
 
+  test('tells of the store that is least well, and of its access logs after that', () => {
+    const of = (store: Facts['store'], number: number) => ({ number, readiness: readinessOf({ ...facts, store }, NOW) })
+    const well = of({ kind: 'lmdb', state: 'writable', accessLog: 'writable' }, 1)
+    const silent = of({ kind: 'lmdb', state: 'writable', accessLog: 'restart-needed' }, 2)
+    const full = of({ kind: 'lmdb', state: 'read-only', accessLog: 'read-only' }, 3)
+    assert.equal(readinessOfHost([well, silent], false).store?.accessLog, 'restart-needed')
+    assert.equal(readinessOfHost([well, silent], false).ready, true)
+    assert.equal(readinessOfHost([well, silent, full], false).store?.state, 'read-only')
+  })
+
   test('tells of a peer what was seen last, by whomever', () => {
     const early = readinessOf({ ...facts, bsf: { state: 'down', lastDownAt: 5 } }, NOW)
     const late = readinessOf({ ...facts, bsf: { state: 'up', lastUpAt: 9 } }, NOW)

@@ -38,6 +38,17 @@ describe('what is told of one process', () => {
     )
   })
 
+  test('has a store whose access logs alone are not written as one that takes no writes, and yet is ready', async () => {
+    for (const accessLog of ['read-only', 'restart-needed'] as const) {
+      const watch = watched({ kind: 'lmdb', state: 'writable', accessLog })
+      assert.equal(sumOf(await metricsOf(watch), 'gba_proxy_store_writable'), 0)
+      const { ready, reasons, store } = watch.readiness()
+      assert.deepEqual([ready, reasons, store.accessLog], [true, [], accessLog])
+    }
+    const well = watched({ kind: 'lmdb', state: 'writable', accessLog: 'writable' })
+    assert.equal(sumOf(await metricsOf(well), 'gba_proxy_store_writable'), 1)
+  })
+
   test('lacks what a store cannot tell, and nothing else', async () => {
     const closed = () => {
       throw new Error('closed')

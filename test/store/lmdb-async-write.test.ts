@@ -121,6 +121,21 @@ describe('an asynchronous write', () => {
     await file.close()
   })
 
+  test('that meets an error of the disk before its commit leaves the file read-only, as a synchronous one does', async () => {
+    const fail = () => {
+      throw Object.assign(new Error('Input/output error'), { code: 5 })
+    }
+    for (const write of [async (file: LmdbFile) => file.writeAsync(fail), async (file: LmdbFile) => file.write(fail)]) {
+      const { file, put } = aFile()
+      await put(1)
+      assert.equal(file.needsRestart(), false)
+      await assert.rejects(write(file), isUnavailable)
+      assert.deepEqual([file.needsRestart(), file.isWritable()], [true, false])
+      await assert.rejects(put(2), isUnavailable)
+      await file.close()
+    }
+  })
+
   test('that fails in its commit leaves the file read-only, and the process alive', async () => {
     const directory = aDirectory()
     // Files may grow to 2 MB; to write beyond that is an error, as on a disk that fails.
