@@ -239,7 +239,7 @@ function openFile({ directory, formerFile, ...options }: LmdbAccessLogOptions): 
   makePrivateDirectory(directory)
   const file = new LmdbFile({ path: join(directory, ACCESS_FILE), durable: true, minFreeBytes, freeBytes })
   try {
-    moveAccessLogs(file, formerFile)
+    moveAccessLogs(file, formerFile, { report: options.onFailure })
   } catch (error) {
     void file.close()
     throw error

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { concat, utf8 } from '../../src/core/bytes.ts'
 import { encodeEntries } from '../../src/store/access-entries.ts'
+import { moveAccessLogs } from '../../src/store/access-move.ts'
 import { openLmdb } from '../../src/store/lmdb.ts'
 import { ACCESS_FILE, lmdbAccessLog } from '../../src/store/lmdb-access-log.ts'
 import { entryCount, LmdbFile } from '../../src/store/lmdb-file.ts'
@@ -38,8 +39,41 @@ function aFormerStore(owners: number) {
     })
   write()
   const left = () => file.read(() => [parts, heads, order].map(entryCount))
-  const open = () => lmdbAccessLog({ directory, keys, formerFile: file, writeBehindMs: 1_000_000, retentionS: 100 })
-  return { directory, environment, left, open, write }
+  const failures: unknown[] = []
+  const onFailure = (error: unknown) => failures.push(error)
+  const options = { directory, keys, formerFile: file, writeBehindMs: 1_000_000, retentionS: 100, onFailure }
+  const open = () => lmdbAccessLog(options)
+  return { directory, environment, left, open, write, failures, databases: { parts, heads, order } }
+}
+
+const openAccessFile = (directory: string, freeBytes = () => 1_000) =>
+  new LmdbFile({ path: join(directory, ACCESS_FILE), durable: true, minFreeBytes: 1_000, freeBytes })
+
+/** Moves what is in a store, in small batches. @returns whether it came to its end before it was cut off */
+async function isMoved({ directory, environment }: ReturnType<typeof aFormerStore>, batches: number) {
+  let left = Number.POSITIVE_INFINITY
+  const file = openAccessFile(directory, () => (left-- > 0 ? 1_000 : 0))
+  for (const name of ['marks', 'access', 'access-owners', 'access-order']) file.database(name)
+  left = batches
+  try {
+    moveAccessLogs(file, environment.file, { octetsAtOnce: 250 })
+    return true
+  } catch (error) {
+    assert.ok(isUnavailable(error))
+    return false
+  } finally {
+    await file.close()
+  }
+}
+
+/** What is at rest in both files, by database. */
+async function recordsIn(directory: string) {
+  const file = openAccessFile(directory)
+  const counts = file.read(() =>
+    ['access', 'access-owners', 'access-order'].map((name) => entryCount(file.database(name))),
+  )
+  await file.close()
+  return counts
 }
 
 const instants = async (log: ReturnType<typeof lmdbAccessLog>, owner: number) =>
@@ -66,18 +100,93 @@ describe('access logs in the store’s own file', () => {
   })
 
   test('are moved once: what a killed process left behind is dropped, and not there twice', async () => {
-    const { environment, left, open, write } = aFormerStore(3)
+    const { directory, environment, failures, left, open, write } = aFormerStore(3)
     const first = open()
     await first.sweep(4 * HOUR)
     await first.append(anOwner(1), anEntry(HOUR + 500))
     await first.close()
     write()
+    const file = openAccessFile(directory)
+    file.write(() => file.database('marks').removeSync(utf8('former-cleared'))) // it was killed before it said so
+    await file.close()
     const second = open()
     assert.deepEqual(left(), [0, 0, 0])
     assert.deepEqual(await instants(second, 1), [500])
     assert.deepEqual(await instants(second, 2), [])
     await second.close()
     await environment.close()
+    assert.deepEqual(failures, [])
+  })
+
+  test('that an earlier program has written since are dropped, which is reported once, with how many', async () => {
+    const { environment, failures, left, open, write } = aFormerStore(3)
+    await open().close()
+    assert.deepEqual(failures, [])
+    write()
+    const log = open()
+    assert.deepEqual(left(), [0, 0, 0])
+    assert.ok(failures.length === 1 && failures.every(isUnavailable))
+    assert.match(String(failures[0]), /\b6 entries\b/)
+    assert.deepEqual(await instants(log, 1), [11, 10])
+    await log.close()
+    await open().close()
+    assert.equal(failures.length, 1)
+    await environment.close()
+  })
+
+  test('are all there once, wherever their move was cut off and begun again', async () => {
+    let whole = false
+    for (let batches = 1; !whole; batches++) {
+      const store = aFormerStore(6)
+      const { directory, environment, failures, left, open } = store
+      whole = await isMoved(store, batches)
+      if (!whole) assert.deepEqual(left(), [12, 6, 6])
+      if (whole) assert.ok(batches > 8, `${batches} batches`)
+      if (!whole && batches % 2 === 0) await isMoved(store, batches - 1)
+      const log = open()
+      assert.deepEqual(left(), [0, 0, 0])
+      for (let n = 0; n < 6; n++) assert.deepEqual(await instants(log, n), [10 * n + 1, 10 * n])
+      await log.close()
+      await environment.close()
+      assert.deepEqual(await recordsIn(directory), [12, 6, 6])
+      assert.deepEqual(failures, [])
+    }
+  })
+
+  test('are there once where an earlier program went on between a move that was cut off and the next', async () => {
+    for (let batches = 1; ; batches++) {
+      const store = aFormerStore(6)
+      const { directory, environment, failures, open } = store
+      const { file, keys } = environment
+      const { parts, heads, order } = store.databases
+      if (await isMoved(store, batches)) {
+        assert.ok(batches > 8, `${batches} batches`)
+        await environment.close()
+        break
+      }
+      // It makes one part of two, in another hour, drops a log, and begins one.
+      file.write(() => {
+        for (const n of [0, 1, 2, 3, 4, 5, 6]) {
+          const key = recordKey(keys, 'access', anOwner(n))
+          for (const part of [0, 1]) parts.removeSync(concat(key, number(part)))
+          heads.removeSync(key)
+          order.removeSync(concat(sortable(HOUR), key))
+          if (n === 5) continue
+          const partKey = concat(key, number(0))
+          const plaintext = encodeEntries([anEntry(HOUR + 10 * n), anEntry(HOUR + 10 * n + 1)])
+          parts.putSync(partKey, seal(keys, { database: 'access', key: partKey }, plaintext))
+          heads.putSync(key, concat(sortable(2 * HOUR), sortable(HOUR + 10 * n), number(1), number(2)))
+          order.putSync(concat(sortable(2 * HOUR), key), new Uint8Array(0))
+        }
+      })
+      const log = open()
+      for (const n of [0, 1, 2, 3, 4, 6]) assert.deepEqual(await instants(log, n), [10 * n + 1, 10 * n])
+      assert.deepEqual(await instants(log, 5), [])
+      await log.close()
+      await environment.close()
+      assert.deepEqual(await recordsIn(directory), [6, 6, 6])
+      assert.deepEqual(failures, [])
+    }
   })
 
   test('are where they were when there is no room to move them', async () => {
