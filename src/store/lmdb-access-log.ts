@@ -62,19 +62,18 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): LmdbAccessLog {
   const file = openFile(options)
   const records = new LmdbAccessRecords(file, keys, bounds)
   const ownerKeys = new OwnerKeys(keys, 'access')
-  let lastReported: unknown
-  const report = (error: unknown) => {
-    if (error !== lastReported) options.onFailure?.(error)
-    lastReported = error
-  }
+  const report = options.onFailure ?? (() => {})
   const queue = new AccessQueue({
     delayMs: options.writeBehindMs ?? 1000,
     maxWaiting: options.maxWaiting ?? 20_000,
     write,
-    report,
+    report: (error) => {
+      if (!(restartCause !== undefined && error instanceof Error && error.cause === restartCause)) report(error)
+    },
     onDropped: options.onDropped,
   })
-  let isToldToRestart = false
+  /** Why a restart was asked for already. */
+  let restartCause: unknown
   /** Whose entries may be at rest before the queue knows that they are. */
   let underWay: { readonly owners: ReadonlySet<Impu>; readonly done: Promise<unknown> } | undefined
 
@@ -87,8 +86,8 @@ export function lmdbAccessLog(options: LmdbAccessLogOptions): LmdbAccessLog {
   }
   /** Also in a spell of failures of which the queue has told: that the disk is full, people mend without a restart. */
   function tellToRestart(error: unknown): void {
-    if (isToldToRestart || !file.needsRestart()) return
-    isToldToRestart = true
+    if (restartCause !== undefined || !file.needsRestart() || !(error instanceof Error)) return
+    restartCause = error.cause
     report(error)
   }
   async function writeInTurn(owners: readonly Owner[], { written, pause }: Leaving, planOf: PlanOf): Promise<void> {
