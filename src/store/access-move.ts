@@ -9,11 +9,11 @@ const FORMAT = utf8('1')
 const FORMAT_KEY = utf8('format')
 /** Says that what was moved is no longer where it was. */
 const CLEARED_KEY = utf8('former-cleared')
-/** In one transaction, or one record: far less than what stays free on the disk. */
-const OCTETS_AT_ONCE = 4 * 1024 * 1024
+/** In one transaction, or one record: in pages that are half empty, far less than what stays free on the disk. */
+const OCTETS_AT_ONCE = 2 * 1024 * 1024
 
 export interface MoveOptions {
-  /** Octets of records in one transaction. 4 MiB by default. */
+  /** Octets of records in one transaction. 2 MiB by default. */
   readonly octetsAtOnce?: number
   /** Told of what had to be dropped. */
   readonly report?: ((error: unknown) => void) | undefined
