@@ -151,7 +151,7 @@ export async function workersSite(options: WorkersSiteOptions): Promise<WorkersS
 }
 
 /** Asks again and again. @throws Error when it never becomes true */
-export async function eventually(what: string, isSo: () => boolean, patienceMs = 10_000): Promise<number> {
+export async function eventually(what: string, isSo: () => boolean, patienceMs = 30_000): Promise<number> {
   const begin = performance.now()
   while (!isSo()) {
     if (performance.now() - begin > patienceMs) throw new Error(`never: ${what}`)
