@@ -15,7 +15,7 @@ import { slopeOf, watchProcess } from './pressure/process-watch.ts'
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
-    /** Minutes before those: caches fill, code gets hot, the heap finds its size. */
+    /** Minutes before those, busier: caches fill, code gets hot, the heap finds its size. */
     'warm-up': { type: 'string', default: '4' },
     rate: { type: 'string', default: '100' },
   },
@@ -24,8 +24,11 @@ const MINUTES = Number(values.minutes)
 const WARM_UP_S = Number(values['warm-up']) * 60
 const PER_S = Number(values.rate)
 const HOSTILE = 0.05
-/** While it warms up there are more of them, since what is remembered of refusals has to be full then, too. */
-const HOSTILE_AT_FIRST = 0.2
+/**
+ * While it warms up, everything comes so many times as often: what is remembered, and the memory that libraries keep for
+ * the most they ever had to do at once, have their size then, and what grows with every request is left.
+ */
+const BUSY = 3
 const UES = 24
 const LOOK_MS = 5_000
 const MOST = { rssMbPer10Min: 1, descriptors: 3 }
@@ -61,20 +64,24 @@ try {
       return `good ${method} ${await ue.send(method, own(n), method === 'PUT' ? BODY : undefined)}`
     })
   const watch = watchProcess(site.supervisor(), LOOK_MS, inspected.collectGarbage)
+  const watchedFrom = performance.now()
   let hostileTurn = 0
-  const { outcomes, latenciesMs } = await paced({
-    perS: PER_S,
-    seconds: WARM_UP_S + MINUTES * 60,
-    send: async (turn) => {
-      const hostile = turn < WARM_UP_S * PER_S ? HOSTILE_AT_FIRST : HOSTILE
-      if (turn % Math.round(1 / hostile) !== 0) return good(turn)
-      const [name, act] = bad[hostileTurn++ % bad.length] ?? []
-      return `bad ${name} ${await act?.()}`
-    },
-  })
+  const phase = (perS: number, seconds: number, hostile: number) =>
+    paced({
+      perS,
+      seconds,
+      send: async (turn) => {
+        if (turn % Math.round(1 / hostile) !== 0) return good(turn)
+        const [name, act] = bad[hostileTurn++ % bad.length] ?? []
+        return `bad ${name} ${await act?.()}`
+      },
+    })
+  const before = await phase(BUSY * PER_S, WARM_UP_S, BUSY * HOSTILE)
+  const warmAtS = (performance.now() - watchedFrom) / 1000
+  const { outcomes, latenciesMs } = await phase(PER_S, MINUTES * 60, HOSTILE)
   watch.stop()
   inspected.close()
-  const warm = watch.samples.filter(({ atS }) => atS > WARM_UP_S)
+  const warm = watch.samples.filter(({ atS }) => atS > warmAtS)
   const points = (of: (sample: (typeof warm)[number]) => number) => warm.map((each) => [each.atS, of(each)] as const)
   const per10Min = (of: (sample: (typeof warm)[number]) => number) => Number((slopeOf(points(of)) * 600).toFixed(2))
   const growthMbPer10Min = {
@@ -85,9 +92,9 @@ try {
   const quarter = Math.floor(warm.length / 4)
   const files = warm.map(({ descriptors }) => descriptors)
   const descriptors = { first: median(files.slice(0, quarter)), last: median(files.slice(-quarter)) }
-  const failures = Object.entries(outcomes).filter(
-    ([what]) => / 5\d\d$/.test(what) || (/^good/.test(what) && !/ 200$/.test(what)),
-  )
+  const failures = [before, { outcomes }]
+    .flatMap((phase) => Object.entries(phase.outcomes))
+    .filter(([what]) => / 5\d\d$/.test(what) || (/^good/.test(what) && !/ 200$/.test(what)))
   const errors = site.lines().filter(({ level }) => level === 'error')
   const fine = Object.entries(latenciesMs).flatMap(([what, list]) => (what.startsWith('good') ? list : []))
   const verdict = {
@@ -100,7 +107,15 @@ try {
   const rssMb = series.map(
     (each) => `${Math.round(each.atS)}s ${each.rssMb.toFixed(1)}, heap ${each.heapMb?.toFixed(2)}`,
   )
-  const report = { minutes: MINUTES, warmUpMinutes: WARM_UP_S / 60, perS: PER_S, outcomes, p99Ms, growthMbPer10Min }
+  const report = {
+    minutes: MINUTES,
+    warmUpMinutes: WARM_UP_S / 60,
+    perS: PER_S,
+    warmUp: before.outcomes,
+    outcomes,
+    p99Ms,
+    growthMbPer10Min,
+  }
   const errorsShown = errors.slice(0, 5)
   process.stdout.write(
     `${JSON.stringify({ ...report, descriptors, failures, errors: errorsShown, rssMb, verdict }, null, 2)}\n`,
