@@ -2,7 +2,6 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { adminApi } from './admin/api.ts'
-
 import { type ProcessDesk, processDesk } from './admin/desk.ts'
 import type { Readiness } from './admin/health.ts'
 import type { AdminSources } from './admin/server.ts'
