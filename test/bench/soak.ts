@@ -8,15 +8,18 @@ import { idlePool, median, paced, quantile } from './pressure/pace.ts'
 import { slopeOf, watchProcess } from './pressure/process-watch.ts'
 
 // Hours of a normal day, made short: a real process over loopback, with one request in twenty from somebody who should
-// not, and what it grows by meanwhile: `node test/bench/soak.ts [--minutes 10] [--warm-up 4] [--rate 100]`. Ends with 1 when a promise is
+// not, and what it grows by meanwhile: `node test/bench/soak.ts [--minutes 10] [--warm-up 11] [--rate 100]`. Ends with 1 when a promise is
 // broken: resident memory grows by 1 MB per 10 minutes at most once it is warm, open files do not, no 5xx is unexplained.
 // Memory is looked at when garbage was collected: between two collections it tells of V8's patience and of nothing else.
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
-    /** Minutes before those, busier: caches fill, code gets hot, the heap finds its size. */
-    'warm-up': { type: 'string', default: '4' },
+    /**
+     * Minutes before those, busier: caches fill, code gets hot, the heap finds its size. More than ten, since every ten
+     * minutes remembered heads are forgotten, and V8 compiles anew what reads them.
+     */
+    'warm-up': { type: 'string', default: '11' },
     rate: { type: 'string', default: '100' },
   },
 })
